@@ -1,1 +1,52 @@
 """semcache: a semantic cache for LLM apps that would rather miss than serve a wrong answer."""
+
+from semcache.answer import Codec
+from semcache.cache import SemanticCache
+from semcache.decorator import Cached, CacheInfo, cached
+from semcache.engine import Price
+from semcache.entry import Entry, Usage
+from semcache.errors import (
+    AnswerError,
+    CalibrationError,
+    ConfigurationError,
+    EmbeddingError,
+    ModelMismatch,
+    SemcacheError,
+    StoreError,
+    StoreUnavailable,
+    StreamInterrupted,
+)
+from semcache.observe.events import Event
+from semcache.observe.metrics import CacheStats
+from semcache.outcome import Decision, Hit, Recorded
+from semcache.request import Request
+from semcache.scope import Scope
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnswerError",
+    "CacheInfo",
+    "CacheStats",
+    "Cached",
+    "CalibrationError",
+    "Codec",
+    "ConfigurationError",
+    "Decision",
+    "EmbeddingError",
+    "Entry",
+    "Event",
+    "Hit",
+    "ModelMismatch",
+    "Price",
+    "Recorded",
+    "Request",
+    "Scope",
+    "SemanticCache",
+    "SemcacheError",
+    "StoreError",
+    "StoreUnavailable",
+    "StreamInterrupted",
+    "Usage",
+    "cached",
+]

@@ -38,3 +38,7 @@ class CalibrationError(SemcacheError):
 
 class ModelMismatch(SemcacheError):
     """Two artefacts do not belong together (vectors, calibration or weights of another model)."""
+
+
+class StreamInterrupted(SemcacheError):
+    """A stream that this caller followed was cut off after part of it had been delivered."""

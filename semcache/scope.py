@@ -6,10 +6,11 @@ that spans two of them: the digest is part of the key of every entry, vector, po
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +22,10 @@ SCOPE_VERSION = 1
 DEFAULT_NAMESPACE = "default"
 DIGEST_BYTES = 16
 SECRET_BYTES = 32
+INSTRUCTING_ROLES = ("system", "developer")
+
+# A scope with earlier turns or images may be megabytes; nothing but its digest is kept for keys.
+_DIGEST_ABOVE = 512
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Scope:
     Raises:
         ConfigurationError: a value has no canonical form, or a name is not a string.
 
-    >>> Scope(params={"temperature": 1, "top_p": 0.5}) == Scope(params={"top_p": .5, "temperature": 1.0})
+    >>> Scope(params={"temperature": 1, "n": 2}) == Scope(params={"n": 2, "temperature": 1.0})
     True
     >>> Scope(tenant="acme") == Scope(tenant="globex")
     False
@@ -58,33 +63,50 @@ class Scope:
     response_format: Any = field(default=None, repr=False)
     params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     attachments: Sequence[Any] = field(default=(), repr=False)
-    # The canonical form is taken once, here: later mutation of a dict that was passed in can
-    # neither change a key nor make two equal scopes differ.
-    _facets: str = field(init=False, repr=False, compare=False, default="")
+    # The canonical form is taken once, here: later mutation of a list or dict that was passed in
+    # can neither change a key nor make two equal scopes differ.
+    _identity: tuple[str | None, str | None, str, str] = field(init=False, repr=False)
+    _has_history: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("model", "tenant", "user", "system"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
-                raise ConfigurationError(f"scope {name} must be a str or None, got {value!r:.60}")
-        if not isinstance(self.namespace, str) or not self.namespace:
-            raise ConfigurationError("scope namespace must be a non-empty str")
+                # The type only: an error message ends up in logs, where no tenant id belongs.
+                raise ConfigurationError(
+                    f"scope {name} must be a str or None, not {type(value).__name__}"
+                )
         if not isinstance(self.params, Mapping):
             raise ConfigurationError("scope params must be a mapping of parameter names to values")
-        facets = {
-            "model": self.model,
-            "namespace": self.namespace,
-            "system": self.system,
-            "history": list(self.history) or None,
-            "tools": self.tools or None,
-            "tool_choice": self.tool_choice,
-            "response_format": self.response_format,
-            "params": {key: value for key, value in self.params.items() if value is not None},
-            "attachments": list(self.attachments) or None,
-        }
+        facets: dict[str, Any] = {}
         # What was not given is left out: most scopes name a model and little else.
-        facets = {key: value for key, value in facets.items() if value is not None and value != {}}
-        object.__setattr__(self, "_facets", canonical_json(facets))
+        if self.model is not None:
+            facets["model"] = self.model
+        if self.system is not None:
+            facets["system"] = self.system
+        if self.tools:
+            facets["tools"] = self.tools
+        if self.tool_choice is not None:
+            facets["tool_choice"] = self.tool_choice
+        if self.response_format is not None:
+            facets["response_format"] = self.response_format
+        if self.params:
+            given = {key: value for key, value in self.params.items() if value is not None}
+            if given:
+                facets["params"] = given
+        earlier = False
+        if self.history != () and (turns := _items("history", self.history)):
+            facets["history"] = turns
+            earlier = any(map(_is_earlier_turn, turns))
+        if self.attachments != () and (items := _items("attachments", self.attachments)):
+            facets["attachments"] = items
+            earlier = True
+        text = canonical_json(facets)
+        if len(text) > _DIGEST_ABOVE:
+            text = hashlib.sha256(text.encode("ascii")).hexdigest()
+        identity = (_name(self.tenant), _name(self.user), _namespace(self.namespace), text)
+        object.__setattr__(self, "_has_history", earlier)
+        object.__setattr__(self, "_identity", identity)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Scope):
@@ -95,27 +117,68 @@ class Scope:
         return hash(self._identity)
 
     @property
-    def _identity(self) -> tuple[str | None, str | None, str]:
-        return (
-            None if self.tenant is None else nfc(self.tenant),
-            None if self.user is None else nfc(self.user),
-            self._facets,
-        )
-
-    @property
     def has_history(self) -> bool:
-        """Whether earlier turns or attachments are part of this scope."""
-        return bool(self.history) or bool(self.attachments)
+        """Whether earlier turns or attachments are part of this scope.
+
+        System and developer messages are instructions, not turns.
+        """
+        return self._has_history
 
     def within(self, *, tenant: str | None = None, namespace: str | None = None) -> Scope:
         """This scope for another tenant or namespace; ``None`` keeps what is here."""
         if tenant is None and namespace is None:
             return self
-        return replace(
-            self,
-            tenant=self.tenant if tenant is None else tenant,
-            namespace=self.namespace if namespace is None else namespace,
+        if tenant is not None and not isinstance(tenant, str):
+            raise ConfigurationError(
+                f"scope tenant must be a str or None, not {type(tenant).__name__}"
+            )
+        # Not built anew: a list that was changed since must not enter the key by this way.
+        other = copy.copy(self)
+        of_tenant, of_user, of_namespace, text = self._identity
+        if tenant is not None:
+            of_tenant = _name(tenant)
+            object.__setattr__(other, "tenant", tenant)
+        if namespace is not None:
+            of_namespace = _namespace(namespace)
+            object.__setattr__(other, "namespace", namespace)
+        object.__setattr__(other, "_identity", (of_tenant, of_user, of_namespace, text))
+        return other
+
+
+def _name(name: str | None) -> str | None:
+    # A str subclass, such as an enum, is compared by its value.
+    return None if name is None else nfc(str.__str__(name))
+
+
+def _namespace(namespace: Any) -> str:
+    if not isinstance(namespace, str) or not namespace:
+        raise ConfigurationError("scope namespace must be a non-empty str")
+    return nfc(str.__str__(namespace))
+
+
+def _items(name: str, items: Any) -> list[Any]:
+    if isinstance(items, str | bytes | bytearray | Mapping) or not isinstance(items, Iterable):
+        raise ConfigurationError(
+            f"scope {name} must be a list, not {type(items).__name__}; wrap a single item in [ ]"
         )
+    return list(items)
+
+
+def query_turn(parts: Sequence[Any], others: Mapping[str, Any]) -> list[Any]:
+    """What stands in ``history`` where the query was: its other parts and its other fields.
+
+    A list, so that no message of the caller's (a mapping) can look like it. A part that is not
+    text, such as an image, is a mapping with a key ``part``.
+    """
+    return ["query", list(parts), dict(others)]
+
+
+def _is_earlier_turn(turn: Any) -> bool:
+    if isinstance(turn, Mapping):
+        return turn.get("role") not in INSTRUCTING_ROLES
+    if isinstance(turn, list) and len(turn) == 3 and turn[0] == "query":
+        return any("part" in part for part in turn[1])
+    return True
 
 
 class Keys:
@@ -134,7 +197,8 @@ class Keys:
             raise ConfigurationError("the cache secret must be at least 16 bytes long")
         self._secret = hashlib.blake2b(secret, digest_size=32, person=b"semcache-key").digest()
         # Bound to this object, not to the class: a cache that is closed takes its keys with it.
-        self.scope = lru_cache(maxsize=4096)(self._scope)
+        # By identity, not by scope: the earlier turns of 4096 conversations must not be kept alive.
+        self._scope = lru_cache(maxsize=4096)(self._scope_digest)
 
     @property
     def check(self) -> str:
@@ -146,15 +210,19 @@ class Keys:
         return None if tenant is None else self._identity("tenant", tenant)
 
     def _identity(self, kind: str, name: str) -> str:
-        data = f"{kind}:{nfc(name)}".encode("utf-8", "surrogatepass")
+        data = (kind + ":" + nfc(str.__str__(name))).encode("utf-8", "surrogatepass")
         return hmac.new(self._secret, data, hashlib.sha256).hexdigest()[: 2 * DIGEST_BYTES]
 
-    def _scope(self, scope: Scope) -> str:
+    def scope(self, scope: Scope) -> str:
         """Digest of a scope, 32 hexadecimal digits."""
-        tenant = self.tenant(scope.tenant)
-        user = None if scope.user is None else self._identity("user", scope.user)
-        data = f"{SCOPE_VERSION}\0{tenant}\0{user}\0{scope._facets}"
-        return self._digest(b"scope", data.encode())
+        return self._scope(scope._identity)
+
+    def _scope_digest(self, identity: tuple[str | None, str | None, str, str]) -> str:
+        tenant, user, namespace, facets = identity
+        who = self.tenant(tenant), None if user is None else self._identity("user", user)
+        return self._digest(
+            b"scope", canonical_json([SCOPE_VERSION, *who, namespace, facets]).encode("ascii")
+        )
 
     def entry(self, scope: str, normalised_query: str) -> str:
         """Id of a query in a scope (given by digest), 32 hexadecimal digits."""

@@ -245,8 +245,11 @@ class Caps:
                 raise ConfigurationError(f"max_{name} must be a positive integer or None")
 
 
-def open_store(url: str, caps: Caps | None = None) -> Store:
+def open_store(url: str, caps: Caps | None = None, *, timeout: float = 0.05) -> Store:
     """The store that a URL names: ``memory://``, ``sqlite:///path`` or a path of a file.
+
+    Args:
+        timeout: how long, in seconds, one operation may wait for a store that is busy.
 
     Raises:
         ConfigurationError: no store of that scheme, or a URL without a path.
@@ -265,7 +268,7 @@ def open_store(url: str, caps: Caps | None = None) -> Store:
             raise ConfigurationError(
                 f"{url!r} names no file; write sqlite:///relative.db or sqlite:////absolute.db"
             )
-        return SqliteStore(path, caps)
+        return SqliteStore(path, caps, timeout=timeout)
     raise ConfigurationError(
         f"no store for {url!r}; this version knows memory:// and sqlite:///path"
     )

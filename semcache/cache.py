@@ -1,0 +1,694 @@
+"""``SemanticCache``: the engine's two shells, one for threads and one for event loops."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+)
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from semcache.answer import PLAIN, Codec
+from semcache.calls import Calls
+from semcache.decision.calibration import Calibration, shipped
+from semcache.decision.scorers import Scorer, scorer_named
+from semcache.decision.vetoes import ALL
+from semcache.engine import Admit, Controls, Engine, Facts, Price
+from semcache.entry import Source, Ttl, Usage, parse_ttl
+from semcache.errors import ConfigurationError, SemcacheError, StoreError
+from semcache.observe.events import Event, Listener, Listeners, log
+from semcache.observe.metrics import CacheStats, Metrics
+from semcache.outcome import Decision, Hit, Recorded
+from semcache.request import Request
+from semcache.scope import Keys, Scope
+from semcache.shell import Shell
+from semcache.steps import Steps
+from semcache.stores.base import Caps, Selection, Store, StoreStats, open_store
+from semcache.stores.unavailable import UnavailableStore
+from semcache.transfer import Transferred, export_entries, import_entries
+
+if TYPE_CHECKING:
+    from semcache.embedders.base import Embedder
+
+T = TypeVar("T")
+
+DEFAULT_URL = "sqlite:///.semcache/cache.db"
+DEFAULT_MAX_WRONG = 0.01
+DEFAULT_TTL = "30d"
+DEFAULT_SCORER = "hybrid"
+# A follower in another process waits at most this long after its leader was killed. Renewing every
+# third of it costs one small write, so it can be short.
+DEFAULT_LEASE_S = 5.0
+# Longer than any model takes; a caller that has waited so long calls itself.
+DEFAULT_WAIT_S = 300.0
+# How long a failing store may hold a caller up (promise 4).
+DEFAULT_TIMEOUT_S = 0.05
+NO_SCOPE = Scope()
+
+
+class _Unset:
+    """Stands for "not given" where ``None`` means something."""
+
+
+UNSET = _Unset()
+Query = str | Request
+
+
+class SemanticCache:
+    """A semantic cache. Make one with ``SemanticCache.open``; share it between threads and tasks.
+
+    Every method that does I/O has an ``a``-twin for event loops. Except for misuse
+    (``ConfigurationError``) and with ``strict=True``, no failure of the cache reaches the caller:
+    it steps aside, logs a warning and counts the failure in ``stats()``.
+
+    >>> with SemanticCache.open("memory://", embedder=None) as cache:
+    ...     scope = Scope(model="gpt-5", tenant="acme")
+    ...     recorded = cache.record("How do I reset my password?", "Use the link.", scope=scope)
+    ...     hit = cache.lookup("How do  I reset my password?", scope=scope)
+    ...     other = cache.lookup("How do I reset my password?", scope=Scope(model="gpt-5"))
+    >>> hit.answer, hit.tier, other
+    ('Use the link.', 'exact', None)
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        embedder: Embedder | None,
+        scorer: Scorer,
+        calibration: Calibration,
+        max_wrong: float = DEFAULT_MAX_WRONG,
+        ttl: Ttl = DEFAULT_TTL,
+        strict: bool = False,
+        secret: bytes | None = None,
+        vetoes: Iterable[str] | None = None,
+        prices: Mapping[str, Price] | None = None,
+        coalesce: bool = True,
+        lease: float = DEFAULT_LEASE_S,
+        max_wait: float = DEFAULT_WAIT_S,
+        clock: Callable[[], float] = time.time,
+        no_embedder: str = "no embedder was given",
+    ) -> None:
+        self.max_wrong = _checked_share(max_wrong)
+        self.ttl = parse_ttl(ttl)
+        enabled = ALL if vetoes is None else frozenset(vetoes)
+        if unknown := enabled - ALL:
+            raise ConfigurationError(f"no veto named {sorted(unknown)}; there are {sorted(ALL)}")
+        if not lease > 0 or not max_wait > 0:
+            raise ConfigurationError("lease and max_wait are seconds and must be positive")
+        self.store = store
+        self._clock = clock
+        self._listeners = Listeners()
+        self._metrics = Metrics()
+        self._listeners.add(self._metrics)
+        self._engine = Engine(
+            keys=Keys(secret if secret is not None else store.secret()),
+            clock=clock,
+            timer=time.perf_counter,
+            listeners=self._listeners,
+            embedder=embedder,
+            scorer=scorer,
+            calibration=calibration,
+            vetoes=enabled,
+            strict=strict,
+            prices=prices or {},
+            no_embedder=no_embedder,
+        )
+        calls = Calls(self._engine, coalesce=coalesce, lease_s=lease, wait_s=max_wait)
+        self._shell = Shell(store, embedder, calls, clock)
+
+    @classmethod
+    def open(
+        cls,
+        url: str | Path | None = None,
+        *,
+        embedder: Embedder | Literal["local"] | None = "local",
+        scorer: str | Scorer = DEFAULT_SCORER,
+        calibration: Calibration | None = None,
+        max_entries: int | None = None,
+        max_bytes: int | None = None,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        strict: bool = False,
+        secret: str | bytes | None = None,
+        on_event: Listener | None = None,
+        **options: Any,
+    ) -> SemanticCache:
+        """Open the cache at ``url``, making it where there is none.
+
+        Args:
+            url: ``sqlite:///path`` (or a path), ``memory://``; default: the environment variable
+                ``SEMCACHE_URL``, else ``./.semcache/cache.db``.
+            embedder: ``"local"`` is the encoder of ``semcache[local]``; ``None`` leaves only the
+                exact tier.
+            scorer, calibration: how candidates are judged, and what their scores are worth;
+                default: what ships with semcache, see ``docs/decision.md``.
+            max_entries, max_bytes: caps; beyond them the least recently used entries go.
+            timeout: how long, in seconds, a failing store may hold a caller up.
+            strict: raise errors of the store and the embedder instead of going on without them.
+            secret: keys all digests. Default: ``SEMCACHE_SECRET``, else one kept in the store.
+            on_event: called with every ``Event``.
+            options: ``max_wrong`` (bound on the share of wrong serves, 0.01), ``ttl`` of entries
+                (``"30d"``; ``None`` = never expire, ``0`` = store nothing), ``vetoes`` (names),
+                ``prices`` (model → ``Price``), ``coalesce`` (one call for many callers),
+                ``lease`` and ``max_wait`` (seconds), ``clock``.
+
+        Raises:
+            ConfigurationError: an argument that cannot be.
+            StoreError: with ``strict``, the store cannot be opened. Otherwise the cache steps
+                aside: every call goes to the model, and ``stats()`` says why.
+        """
+        address = str(url) if url is not None else os.environ.get("SEMCACHE_URL", DEFAULT_URL)
+        caps = Caps(max_entries, max_bytes)
+        chosen = scorer_named(scorer) if isinstance(scorer, str) else scorer
+        evidence = calibration or shipped(chosen.name)
+        key = _secret_bytes(secret if secret is not None else os.environ.get("SEMCACHE_SECRET"))
+        no_embedder = "no embedder was given"
+        encoder: Embedder | None
+        if embedder == "local":
+            encoder, no_embedder = _local_embedder(strict)
+        elif isinstance(embedder, str):
+            raise ConfigurationError(f'embedder must be "local", an Embedder or None: {embedder!r}')
+        else:
+            encoder = embedder
+        if encoder is not None:
+            try:
+                evidence.require(scorer=chosen.name, encoder=encoder.fingerprint)
+            except SemcacheError as error:
+                if calibration is not None or strict:
+                    raise
+                # The shipped evidence is about the shipped encoder. With another one nothing may
+                # be served by meaning until there is evidence of its own (promise 1).
+                encoder, no_embedder = None, str(error)
+                log.warning("only exact repeats are served: %s", error)
+        try:
+            store = open_store(address, caps, timeout=timeout)
+        except StoreError as error:
+            if strict:
+                raise
+            log.warning("the cache steps aside: %s", error)
+            store = UnavailableStore(address, error)
+        try:
+            cache = cls(
+                store,
+                embedder=encoder,
+                scorer=chosen,
+                calibration=evidence,
+                strict=strict,
+                secret=key,
+                no_embedder=no_embedder,
+                **options,
+            )
+        except BaseException:
+            store.close()
+            raise
+        if on_event is not None:
+            cache.subscribe(on_event)
+        return cache
+
+    def __enter__(self) -> SemanticCache:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> SemanticCache:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def close(self) -> None:
+        """Write what is pending and let go of the store. Closing twice is fine."""
+        self._shell.keeper.close()
+        self.store.close()
+
+    async def aclose(self) -> None:
+        self._shell.keeper.close()
+        await self.store.aclose()
+
+    @property
+    def strict(self) -> bool:
+        """Whether failures of the cache are raised."""
+        return self._engine.strict
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """What embeds the prompts; ``None`` where there is only the exact tier."""
+        return self._engine.embedder
+
+    @property
+    def keys(self) -> Keys:
+        """What turns scopes and queries into the keys of this cache's entries."""
+        return self._engine.keys
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with every ``Event`` from now on; returns a function that undoes it."""
+        return self._listeners.add(listener)
+
+    # -- lookup and record --------------------------------------------------------------------
+
+    def lookup(
+        self,
+        query: Query,
+        *,
+        scope: Scope | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        max_wrong: float | None = None,
+        no_cache: bool = False,
+        codec: Codec = PLAIN,
+    ) -> Hit | None:
+        """The stored answer to this prompt in this scope, or ``None``; ``explain`` says why not.
+
+        Raises:
+            ConfigurationError: ``query`` is not text, or ``max_wrong`` not a share.
+        """
+        request = _request(query, scope, tenant, namespace)
+        controls = self._controls(max_wrong=max_wrong, no_cache=no_cache, codec=codec)
+        return self._shell.run(self._engine.lookup(request, controls))[1]
+
+    async def alookup(
+        self,
+        query: Query,
+        *,
+        scope: Scope | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        max_wrong: float | None = None,
+        no_cache: bool = False,
+        codec: Codec = PLAIN,
+    ) -> Hit | None:
+        request = _request(query, scope, tenant, namespace)
+        controls = self._controls(max_wrong=max_wrong, no_cache=no_cache, codec=codec)
+        return (await self._shell.arun(self._engine.lookup(request, controls)))[1]
+
+    def explain(
+        self,
+        query: Query,
+        *,
+        scope: Scope | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        max_wrong: float | None = None,
+        no_cache: bool = False,
+    ) -> Decision:
+        """What ``lookup`` would decide and why; leaves no trace in the cache."""
+        request = _request(query, scope, tenant, namespace)
+        controls = self._controls(max_wrong=max_wrong, no_cache=no_cache)
+        return self._shell.run(self._engine.lookup(request, controls, dry=True))[0]
+
+    async def aexplain(
+        self,
+        query: Query,
+        *,
+        scope: Scope | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        max_wrong: float | None = None,
+        no_cache: bool = False,
+    ) -> Decision:
+        request = _request(query, scope, tenant, namespace)
+        controls = self._controls(max_wrong=max_wrong, no_cache=no_cache)
+        return (await self._shell.arun(self._engine.lookup(request, controls, dry=True)))[0]
+
+    def record(
+        self,
+        query: Query,
+        answer: Any,
+        *,
+        scope: Scope | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        ttl: Ttl | _Unset = UNSET,
+        tags: Iterable[str] = (),
+        admit: Admit | None = None,
+        no_store: bool = False,
+        codec: Codec = PLAIN,
+        usage: Usage | None = None,
+        cost: float | None = None,
+        seconds: float | None = None,
+        finish_reason: str | None = None,
+        stream: bool = False,
+        source: Source = "model",
+    ) -> Recorded:
+        """Store an answer. Once this returns true, it survives the death of the process.
+
+        Args:
+            answer: plain data (text, bytes, numbers, lists, tuples, dicts), or what ``codec``
+                takes; with ``stream=True`` the list of chunks.
+            ttl: time to live; not given: the cache's own; ``None``: never expires; ``0``: no.
+            usage, cost (USD), seconds: of the upstream call, for ``stats``.
+            finish_reason: how the model ended; anything but a natural end is not stored.
+
+        Raises:
+            ConfigurationError: the prompt is empty, or an argument cannot be.
+            AnswerError: the answer would not come back as it is.
+        """
+        return self._shell.run(
+            self._engine.record(
+                _request(query, scope, tenant, namespace),
+                answer,
+                self._controls(ttl=ttl, tags=tags, admit=admit, no_store=no_store, codec=codec),
+                Facts(seconds, usage, cost, finish_reason, source, stream),
+            )
+        )
+
+    async def arecord(
+        self,
+        query: Query,
+        answer: Any,
+        *,
+        scope: Scope | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        ttl: Ttl | _Unset = UNSET,
+        tags: Iterable[str] = (),
+        admit: Admit | None = None,
+        no_store: bool = False,
+        codec: Codec = PLAIN,
+        usage: Usage | None = None,
+        cost: float | None = None,
+        seconds: float | None = None,
+        finish_reason: str | None = None,
+        stream: bool = False,
+        source: Source = "model",
+    ) -> Recorded:
+        return await self._shell.arun(
+            self._engine.record(
+                _request(query, scope, tenant, namespace),
+                answer,
+                self._controls(ttl=ttl, tags=tags, admit=admit, no_store=no_store, codec=codec),
+                Facts(seconds, usage, cost, finish_reason, source, stream),
+            )
+        )
+
+    # -- through the cache --------------------------------------------------------------------
+
+    def call(
+        self,
+        query: Query,
+        function: Callable[[], T],
+        *,
+        scope: Scope | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        on_decision: Callable[[Decision], None] | None = None,
+        **controls: Any,
+    ) -> T:
+        """The stored answer, or that of ``function()``, called once for all who ask meanwhile.
+
+        Args:
+            function: calls the model.
+            on_decision: told why the answer came from where it came.
+            controls: ``ttl``, ``tags``, ``no_cache``, ``no_store``, ``max_wrong``, ``admit``,
+                ``usage`` (answer → ``Usage``), ``codec``.
+
+        Raises:
+            Exception: whatever ``function`` raised, here or for another caller of the same.
+        """
+        request = _request(query, scope, tenant, namespace)
+        return self._shell.call(request, self._controls(**controls), on_decision, function)
+
+    async def acall(
+        self,
+        query: Query,
+        function: Callable[[], Awaitable[T]],
+        *,
+        scope: Scope | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        on_decision: Callable[[Decision], None] | None = None,
+        **controls: Any,
+    ) -> T:
+        """``call`` for coroutines."""
+        request = _request(query, scope, tenant, namespace)
+        return await self._shell.acall(request, self._controls(**controls), on_decision, function)
+
+    def stream(
+        self,
+        query: Query,
+        source: Callable[[], Iterable[T]],
+        *,
+        scope: Scope | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        on_decision: Callable[[Decision], None] | None = None,
+        **controls: Any,
+    ) -> Generator[T, None, None]:
+        """``call`` for streams: replays the stored chunks, or follows ``source()`` live.
+
+        The stream is recorded when it was exhausted without an error. A consumer that stops early
+        records nothing, and the source is closed once nobody follows it any more. Controls as for
+        ``call``; ``admit`` and ``usage`` see the list of all chunks.
+        """
+        request = _request(query, scope, tenant, namespace)
+        return self._shell.stream(request, self._controls(**controls), on_decision, source)
+
+    def astream(
+        self,
+        query: Query,
+        source: Callable[[], AsyncIterable[T]],
+        *,
+        scope: Scope | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        on_decision: Callable[[Decision], None] | None = None,
+        **controls: Any,
+    ) -> AsyncGenerator[T, None]:
+        """``stream`` for async iterables."""
+        request = _request(query, scope, tenant, namespace)
+        return self._shell.astream(request, self._controls(**controls), on_decision, source)
+
+    # -- corrections --------------------------------------------------------------------------
+
+    def report_wrong(self, hit: Hit) -> None:
+        """Take back a wrong hit.
+
+        An answer that was served for the very prompt it was recorded under is removed. One that was
+        served by meaning is quarantined: it still answers its own prompt, and no other ever again.
+        """
+        for step in self._corrections(hit):
+            self._shell.run(step)
+
+    async def areport_wrong(self, hit: Hit) -> None:
+        for step in self._corrections(hit):
+            await self._shell.arun(step)
+
+    def _corrections(self, hit: Hit) -> list[Steps[Any]]:
+        store = self._engine.store
+        self._listeners.emit(
+            Event("reported-wrong", hit.id, hit.decision.scope, tier=hit.decision.tier)
+        )
+        if hit.entry.id == hit.id:
+            return [store(0, "invalidate", Selection(ids=(hit.id,)))]
+        return [store(None, "unalias", hit.id), store(None, "quarantine", hit.entry.id)]
+
+    def invalidate(
+        self,
+        query: Query | None = None,
+        *,
+        scope: Scope | None = None,
+        tags: Iterable[str] | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        ids: Iterable[str] | None = None,
+        everything: bool = False,
+    ) -> int:
+        """Remove entries; returns how many. All conditions that are given must hold.
+
+        Args:
+            query: this prompt in ``scope`` (and ``tenant``, ``namespace``).
+            scope: without ``query``: everything in exactly this scope.
+            tags: entries that carry any of them.
+            tenant, namespace: everything of theirs.
+            everything: really everything.
+
+        Raises:
+            ConfigurationError: no condition was given.
+            StoreError: the store failed. This one is always raised: whoever invalidates must know
+                whether it happened.
+        """
+        selection = self._selection(query, scope, tags, tenant, namespace, ids, everything)
+        return self.store.invalidate(selection)
+
+    async def ainvalidate(
+        self,
+        query: Query | None = None,
+        *,
+        scope: Scope | None = None,
+        tags: Iterable[str] | None = None,
+        tenant: str | None = None,
+        namespace: str | None = None,
+        ids: Iterable[str] | None = None,
+        everything: bool = False,
+    ) -> int:
+        selection = self._selection(query, scope, tags, tenant, namespace, ids, everything)
+        return await self.store.ainvalidate(selection)
+
+    def _selection(
+        self,
+        query: Query | None,
+        scope: Scope | None,
+        tags: Iterable[str] | None,
+        tenant: str | None,
+        namespace: str | None,
+        ids: Iterable[str] | None,
+        everything: bool,
+    ) -> Selection:
+        chosen = None if ids is None else tuple(ids)
+        wanted = None if tags is None else _checked_tags(tags)
+        if query is not None:
+            prepared = self._engine.prepare(_request(query, scope, tenant, namespace))
+            chosen = (prepared.id,) if chosen is None else (*chosen, prepared.id)
+            return Selection(ids=chosen, tags=wanted)
+        if scope is not None:
+            digest = self.keys.scope(scope.within(tenant=tenant, namespace=namespace))
+            return Selection(ids=chosen, scope=digest, tags=wanted)
+        if not everything and (chosen, wanted, tenant, namespace) == (None, None, None, None):
+            raise ConfigurationError(
+                "say what to invalidate: a query, scope, tags, tenant, namespace or ids, or "
+                "everything=True"
+            )
+        return Selection(
+            ids=chosen,
+            tags=wanted,
+            tenant=self.keys.tenant(tenant),
+            namespace=namespace,
+            everything=everything,
+        )
+
+    def stats(self) -> CacheStats:
+        """What this cache did since it was opened, and what its store holds."""
+        return self._snapshot(self._shell.run(self._engine.store(None, "stats", self._clock())))
+
+    async def astats(self) -> CacheStats:
+        steps = self._engine.store(None, "stats", self._clock())
+        return self._snapshot(await self._shell.arun(steps))
+
+    def _snapshot(self, store: StoreStats | None) -> CacheStats:
+        semantic = self._engine.semantic_state(self.max_wrong)
+        return self._metrics.snapshot(semantic=semantic, store=store)
+
+    def vacuum(self) -> int:
+        """Remove expired entries and give their space back; returns how many. ``StoreError``."""
+        return self.store.vacuum(self._clock())
+
+    async def avacuum(self) -> int:
+        return await self.store.avacuum(self._clock())
+
+    def export(self, path: str | Path) -> Transferred:
+        """Write every entry to a file of JSON lines (``.gz`` compresses), see ``transfer``."""
+        return export_entries(self, path)
+
+    def import_(self, path: str | Path) -> Transferred:
+        """Read what ``export`` wrote, or seed lines ``{"query", "answer", …}``."""
+        return import_entries(self, path)
+
+    def checked_controls(self, **controls: Any) -> dict[str, Any]:
+        """The same controls, checked once and for all (for those who pass them with every call).
+
+        Raises:
+            ConfigurationError: one of them cannot be.
+        """
+        checked = self._controls(**controls)
+        return {name: getattr(checked, name) for name in controls}
+
+    # -- defaults -----------------------------------------------------------------------------
+
+    def _controls(
+        self,
+        *,
+        ttl: Ttl | _Unset = UNSET,
+        tags: Iterable[str] = (),
+        no_cache: bool = False,
+        no_store: bool = False,
+        max_wrong: float | None = None,
+        admit: Admit | None = None,
+        usage: Callable[[Any], Usage | None] | None = None,
+        codec: Codec = PLAIN,
+    ) -> Controls:
+        return Controls(
+            ttl=self.ttl if isinstance(ttl, _Unset) else parse_ttl(ttl),
+            max_wrong=self.max_wrong if max_wrong is None else _checked_share(max_wrong),
+            tags=_checked_tags(tags),
+            no_cache=no_cache,
+            no_store=no_store,
+            admit=admit,
+            usage=usage,
+            codec=codec,
+        )
+
+
+def _request(
+    query: Query, scope: Scope | None, tenant: str | None, namespace: str | None
+) -> Request:
+    if isinstance(query, Request):
+        if scope is not None:
+            raise ConfigurationError("a Request has a scope already; leave scope= out")
+        if tenant is None and namespace is None:
+            return query
+        return Request(query.query, query.scope.within(tenant=tenant, namespace=namespace))
+    scope = NO_SCOPE if scope is None else scope
+    return Request(query, scope.within(tenant=tenant, namespace=namespace))
+
+
+def _checked_share(max_wrong: float) -> float:
+    if isinstance(max_wrong, bool) or not isinstance(max_wrong, int | float):
+        raise ConfigurationError(f"max_wrong must be a number, not {max_wrong!r:.40}")
+    if not 0 < max_wrong < 1:
+        raise ConfigurationError(
+            f"max_wrong is a share of the served answers and must lie between 0 and 1 "
+            f"(0.01 = 1 %), not {max_wrong!r}"
+        )
+    return float(max_wrong)
+
+
+def _checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(tags, str):
+        raise ConfigurationError(f"tags must be a list of names; write [{tags!r}]")
+    listed = tuple(tags)
+    if not all(isinstance(tag, str) and tag for tag in listed):
+        raise ConfigurationError(f"tags must be non-empty text, got {listed!r:.80}")
+    return listed
+
+
+def _secret_bytes(secret: str | bytes | None) -> bytes | None:
+    if secret is None or isinstance(secret, bytes):
+        return secret
+    return secret.encode("utf-8", "surrogatepass")
+
+
+def _local_embedder(strict: bool) -> tuple[Embedder | None, str]:
+    """The shipped encoder, or why there is none."""
+    missing = [
+        name
+        for name in ("numpy", "onnxruntime", "tokenizers", "semcache_models")
+        if find_spec(name) is None
+    ]
+    if missing:
+        message = (
+            f"{', '.join(missing)} not installed, so only exact repeats are served; "
+            'pip install "semcache[local]", or pass embedder=None to say that this is meant'
+        )
+    else:
+        from semcache.embedders.local import LocalEmbedder
+
+        try:
+            return LocalEmbedder(), ""
+        except SemcacheError as error:
+            if strict:
+                raise
+            message = f"only exact repeats are served: {error}"
+    if strict:
+        raise ConfigurationError(message)
+    log.warning("%s", message)
+    return None, message

@@ -1,0 +1,112 @@
+"""The app: which commands there are, and in which order ``semcache --help`` shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from semcache.cli.demo import demo
+from semcache.cli.doctor import doctor
+from semcache.cli.eval import eval_pairs
+from semcache.cli.explain import explain
+from semcache.cli.invalidate import invalidate
+from semcache.cli.options import examples
+from semcache.cli.replay import replay
+from semcache.cli.stats import stats
+from semcache.cli.transfer import export, import_
+from semcache.cli.vacuum import vacuum
+
+MEASURE = "See and measure"
+LOOK = "Look into a cache"
+CHANGE = "Change a cache"
+
+app = typer.Typer(
+    name="semcache",
+    help="A semantic cache for LLM apps that would rather miss than serve a wrong answer.",
+    epilog=examples("semcache demo", "semcache doctor", "semcache explain 'How do I pay?'"),
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    # Errors of ours are one line (``main``); anything else is a bug, and its plain traceback is
+    # what a bug report needs. Rich's would print local variables: prompts and answers.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from semcache import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+app.command(
+    rich_help_panel=MEASURE,
+    epilog=examples("semcache demo", "semcache demo --limit 100 --speed 10", "semcache demo --json"),
+)(demo)
+app.command(
+    "eval",
+    rich_help_panel=MEASURE,
+    epilog=examples(
+        "semcache eval pairs.jsonl.gz",
+        "semcache eval *.eval.jsonl.gz --scorer cosine --json",
+    ),
+)(eval_pairs)
+app.command(
+    rich_help_panel=MEASURE,
+    epilog=examples(
+        "semcache replay prompts.jsonl.gz --group intent",
+        "semcache replay prompts.jsonl --limit 1000 --scorer cosine --json",
+    ),
+)(replay)
+app.command(
+    rich_help_panel=LOOK,
+    epilog=examples(
+        "semcache explain 'How do I reset my password?' --model gpt-5",
+        "semcache explain 'Hi' --tenant acme --scope '{\"params\": {\"temperature\": 0}}' --json",
+    ),
+)(explain)
+app.command(
+    rich_help_panel=LOOK,
+    epilog=examples("semcache stats", "semcache stats --url sqlite:////var/cache/app.db --json"),
+)(stats)
+app.command(
+    rich_help_panel=LOOK,
+    epilog=examples("semcache doctor", "semcache doctor --url sqlite:///cache.db --json"),
+)(doctor)
+app.command(
+    rich_help_panel=LOOK,
+    epilog=examples(
+        "semcache export backup.jsonl.gz",
+        "semcache export backup.jsonl.gz --key-file backup.key",
+    ),
+)(export)
+app.command(
+    "import",
+    rich_help_panel=CHANGE,
+    epilog=examples(
+        "semcache import seeds.jsonl",
+        "semcache import backup.jsonl.gz --key-file backup.key --url sqlite:///new.db",
+    ),
+)(import_)
+app.command(
+    rich_help_panel=CHANGE,
+    epilog=examples(
+        "semcache invalidate --tag faq",
+        "semcache invalidate 'What does it cost?' --model gpt-5 --tenant acme",
+        "semcache invalidate --all --yes",
+    ),
+)(invalidate)
+app.command(rich_help_panel=CHANGE, epilog=examples("semcache vacuum"))(vacuum)

@@ -1,0 +1,519 @@
+"""Two texts laid side by side: what they share, and what is left over on either side.
+
+``analyse`` reads one text once (cached): its content words brought to one form, its numbers,
+identifiers, quoted spans, and the grammar that changes what is asked (negation, question word,
+person, tense, direction). ``align`` compares two analyses. The vetoes only look at the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from semcache.decision import lexicon as lex
+from semcache.decision.inflection import stem
+from semcache.decision.terms import Token, fold, scan
+
+# Longer texts are compared by what they begin with, and then refused (veto "length"): a difference
+# beyond it cannot be seen. 4,000 characters are about 700 words and take about 2 ms to read.
+ANALYSED_CHARACTERS = 4_000
+
+# Shorter words have too many real neighbours for a typo to be told from another word.
+TYPO_LETTERS = 6
+
+_SHOUTED = re.compile(r"(?<![\w'])[A-Z]{2,}(?![\w'])")
+_QUOTED = re.compile(r"`([^`]+)`|\"([^\"]+)\"|“([^”]+)”|(?<!\w)'([^']+)'(?!\w)|«([^»]+)»")
+_PHRASES = lex.phrase_index(lex.PHRASES)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One word of content and its place.
+
+    Attributes:
+        key: its form for comparison.
+        text: as it was written, folded.
+        direction: the preposition of its phrase ("to" for both words of "to New York"), or ``""``.
+        opens: whether a phrase begins here: grammar other than an article stands before it.
+        joined: whether only "and" stands between it and the word before.
+    """
+
+    key: str
+    text: str
+    direction: str = ""
+    opens: bool = True
+    joined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """One text, read.
+
+    Attributes:
+        content: content words, numbers and identifiers, in order.
+        numbers, identifiers: their comparison forms, sorted, with multiplicity.
+        quoted: the texts in quotation marks or backticks, folded and sorted.
+        negations: how many words negate.
+        question: kind of question: ``"who"``, ``"how many"``, ``"yes/no"``, ... or ``""``.
+        further: what else is asked beside it (when, where, why, how).
+        person: ``"you"``, ``"he"``, ``"she"``, ``"they"``; the asker is not listed.
+        tense: ``"past"``, ``"present"``, ``"future"``; modality: ``"must"``, ``"can"``.
+        residue: characters that belong to no term (emoji, operators).
+        cut: whether the text is longer than what was analysed.
+    """
+
+    content: tuple[Content, ...]
+    numbers: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    quoted: tuple[str, ...]
+    negations: int
+    question: str
+    further: frozenset[str]
+    person: frozenset[str]
+    tense: frozenset[str]
+    modality: frozenset[str]
+    residue: str
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """What is left over on each side after everything equal was paired, and the order of the rest.
+
+    ``first`` and ``second`` hold the shared content words in the order of each text, by the same
+    keys; they differ only where the order does.
+    """
+
+    left: tuple[Content, ...]
+    right: tuple[Content, ...]
+    first: tuple[Content, ...]
+    second: tuple[Content, ...]
+
+
+@lru_cache(maxsize=8_192)
+def analyse(text: str) -> Analysis:
+    """Read one text; pure, never raises, at most ``ANALYSED_CHARACTERS`` of it.
+
+    >>> [word.key for word in analyse("Can you tell me how to cancel two transfers?").content]
+    ['cancel', '#2', 'transfer']
+    >>> analyse("How many cards may I have?").question
+    'how many'
+    """
+    cut = len(text) > ANALYSED_CHARACTERS
+    text = text[:ANALYSED_CHARACTERS]
+    scanned = scan(text)
+    tokens = _without_phrases(_expanded(scanned.tokens))
+    content = _content(tokens, _shouted(text))
+    words = [token.text for token in tokens]
+    return Analysis(
+        content=content,
+        numbers=tuple(sorted(word.key for word in content if word.key.startswith("#"))),
+        identifiers=tuple(sorted(word.key for word in content if word.key.startswith("id:"))),
+        quoted=_quoted(text),
+        negations=sum(word in lex.NEGATIONS for word in words),
+        question=_question(words),
+        further=frozenset(words) & lex.FURTHER_QUESTIONS,
+        person=_person(words),
+        tense=_tense(words),
+        modality=_modality(words),
+        residue=scanned.residue,
+        cut=cut,
+    )
+
+
+def align(query: str, candidate: str) -> Alignment:
+    """Pair what is equal up to inflection, synonyms and typing errors.
+
+    >>> left = align("how do I cancel my transfer", "How to cancel transfers to Spain?")
+    >>> [word.text for word in left.left], [word.text for word in left.right]
+    ([], ['spain'])
+    """
+    one, two = analyse(query).content, analyse(candidate).content
+    left, right = _leftovers(one, two)
+    if left and right:
+        one, two = _one_spelling(one, two, left, right)
+        left, right = _leftovers(one, two)
+    spare_left, spare_right = [word.key for word in left], [word.key for word in right]
+    return Alignment(
+        left, right, _without(one, spare_left), _without(two, spare_right)
+    )
+
+
+def _leftovers(
+    one: Sequence[Content], two: Sequence[Content]
+) -> tuple[tuple[Content, ...], tuple[Content, ...]]:
+    """The words of each side that the other has not, or not as often; in order."""
+    keys_one, keys_two = Counter(word.key for word in one), Counter(word.key for word in two)
+    if keys_one == keys_two:
+        return (), ()
+    return _pick(one, keys_one - keys_two), _pick(two, keys_two - keys_one)
+
+
+def _pick(words: Sequence[Content], wanted: Counter[str]) -> tuple[Content, ...]:
+    picked = []
+    for word in words:
+        if wanted[word.key] > 0:
+            wanted[word.key] -= 1
+            picked.append(word)
+    return tuple(picked)
+
+
+def _without(words: Sequence[Content], keys: Sequence[str]) -> tuple[Content, ...]:
+    spare = Counter(keys)
+    kept = []
+    for word in words:
+        if spare[word.key] > 0:
+            spare[word.key] -= 1
+        else:
+            kept.append(word)
+    return tuple(kept)
+
+
+def _one_spelling(
+    one: tuple[Content, ...],
+    two: tuple[Content, ...],
+    left: Sequence[Content],
+    right: Sequence[Content],
+) -> tuple[tuple[Content, ...], tuple[Content, ...]]:
+    """Both texts with typing errors and split compounds written as the other side writes them."""
+    renamed = {
+        theirs.key: ours.key for ours in left for theirs in right if is_typo(ours.key, theirs.key)
+    }
+    if renamed:
+        two = tuple(replace(word, key=renamed.get(word.key, word.key)) for word in two)
+    return _merged(one, {word.key for word in right}), _merged(two, {word.key for word in left})
+
+
+def _merged(words: tuple[Content, ...], compounds: set[str]) -> tuple[Content, ...]:
+    """``words`` with neighbours that the other side writes as one: "super bowl", "superbowl"."""
+    merged: list[Content] = []
+    for word in words:
+        if merged and not word.opens:
+            whole = merged[-1].text + word.text
+            key = _key(whole)
+            if key in compounds and not key.startswith("#"):
+                merged[-1] = replace(merged[-1], key=key, text=whole)
+                continue
+        merged.append(word)
+    return tuple(merged)
+
+
+def _content(tokens: Sequence[Token], shouted: frozenset[str]) -> tuple[Content, ...]:
+    """Content words, numbers and identifiers in order, each with its place in a phrase."""
+    content: list[Content] = []
+    direction = ""
+    opens, joined = True, False
+    position = 0
+    while position < len(tokens):
+        token = tokens[position]
+        word = token.text
+        key, used = _number(tokens, position)
+        if used:
+            word = key.lstrip("#")
+        elif token.kind == "identifier":
+            key = "id:" + (re.sub(r"[-_.]", "", word.removesuffix("()")) or word)
+        elif token.kind == "character":
+            key = word
+        elif word in lex.NEGATIONS:
+            direction = word if word in lex.NEGATING_PREPOSITIONS else ""
+            opens, joined = True, False
+        elif word in lex.FUNCTION and not _is_content(tokens, position, shouted):
+            if word not in lex.ARTICLES:
+                direction = _direction(tokens, position)
+                joined = word == "and" and not opens
+                opens = True
+        else:
+            key = _key(word)
+        if key:
+            content.append(Content(key, word, direction, opens, joined))
+            opens, joined = False, False
+        position += used or 1
+    return tuple(content)
+
+
+def _shouted(text: str) -> frozenset[str]:
+    """Words in capitals within a text that is not: "IT", "US" and "WHO" are names there."""
+    if text.isupper():
+        return frozenset()
+    return frozenset(word.lower() for word in _SHOUTED.findall(text))
+
+
+def _quoted(text: str) -> tuple[str, ...]:
+    if not any(mark in text for mark in "`\"“'«"):
+        return ()
+    spans = ("".join(groups) for groups in _QUOTED.findall(text))
+    return tuple(sorted(" ".join(fold(span).split()) for span in spans))
+
+
+def _expanded(tokens: Sequence[Token]) -> list[Token]:
+    """Contractions in full, and filler left out."""
+    expanded: list[Token] = []
+    for token in tokens:
+        if token.kind == "word":
+            if token.text in lex.FILLER:
+                continue
+            parts = lex.CONTRACTIONS.get(token.text)
+            if parts is not None:
+                expanded.extend(Token(part, "word") for part in parts)
+                continue
+        expanded.append(token)
+    return expanded
+
+
+def _without_phrases(tokens: Sequence[Token]) -> list[Token]:
+    """Politeness dropped (only before anything else was said) and set phrases replaced."""
+    words = [token.text for token in tokens]
+    kept: list[Token] = []
+    said = False
+    position = 0
+    while position < len(tokens):
+        for phrase, replacement in _PHRASES.get(words[position], ()):
+            if tuple(words[position : position + len(phrase)]) != phrase:
+                continue
+            if replacement or not said:
+                kept.extend(Token(word, "word") for word in replacement)
+                position += len(phrase)
+                said = said or bool(replacement)
+                break
+        else:
+            kept.append(tokens[position])
+            said = True
+            position += 1
+    return kept
+
+
+def _number(tokens: Sequence[Token], position: int) -> tuple[str, int]:
+    """The number that begins here as ``#value`` and how many tokens it takes, or ``("", 0)``."""
+    token = tokens[position]
+    if token.kind == "number":
+        after = tokens[position + 1].text if position + 1 < len(tokens) else ""
+        if after in lex.MAGNITUDES and token.text.isascii() and token.text.isdigit():
+            return f"#{int(token.text) * lex.MAGNITUDES[after]}", 2
+        return f"#{token.text}", 1
+    if token.text in lex.ORDINAL_WORDS:
+        return f"#{lex.ORDINAL_WORDS[token.text]}", 1
+    if re.fullmatch(r"\d+(?:st|nd|rd|th)", token.text):
+        return f"#{token.text}", 1
+    total = current = used = 0
+    for token in tokens[position:]:
+        word = token.text
+        if word in lex.NUMBER_WORDS:
+            value = lex.NUMBER_WORDS[word]
+            # "twenty five" is one number; "one two" and "five twenty" are two.
+            if used and current % 100 and not (current % 100 >= 20 and 0 < value < 10):
+                break
+            current += value
+        elif word == "hundred" and used:
+            current = max(current, 1) * 100
+        elif word in lex.MAGNITUDES and used:
+            total += max(current, 1) * lex.MAGNITUDES[word]
+            current = 0
+        else:
+            break
+        used += 1
+    return (f"#{total + current}", used) if used else ("", 0)
+
+
+def _is_content(tokens: Sequence[Token], position: int, shouted: frozenset[str]) -> bool:
+    """Whether a function word is content here: a name, the month of May, the state of being on."""
+    word = tokens[position].text
+    if word in shouted:
+        return True
+    before = tokens[position - 1] if position else None
+    after = tokens[position + 1] if position + 1 < len(tokens) else None
+    if word == "may":
+        return (after is not None and after.kind == "number") or (
+            before is not None and (before.kind == "number" or before.text in lex.BEFORE_MONTH)
+        )
+    if word == "on":
+        if before is not None and before.text in lex.TAKES_ON:
+            return True
+        return before is not None and (after is None or after.text in lex.DIRECTIONS)
+    return False
+
+
+def _direction(tokens: Sequence[Token], position: int) -> str:
+    """What a function word says of the place of the next content word."""
+    word = tokens[position].text
+    if word == "to" and position and tokens[position - 1].text in lex.INFINITIVE:
+        return ""
+    return lex.DIRECTIONS.get(word, "")
+
+
+def _key(word: str) -> str:
+    word = lex.MISSPELLINGS.get(word, word)
+    known = lex.SYNONYMS.get(word)
+    if known is None:
+        root = stem(word)
+        known = lex.SYNONYMS.get(root, root)
+    return stem(known)
+
+
+def _question(words: Sequence[str]) -> str:
+    for position, word in enumerate(words):
+        if word in lex.QUESTION_WORDS:
+            after = words[position + 1] if position + 1 < len(words) else ""
+            if word == "how" and after in lex.HOW_KINDS:
+                return f"how {after}"
+            if word in ("whom", "whose"):
+                return "who"
+            return "what" if word == "which" else word
+    asks = len(words) > 1 and words[0] in lex.ASKING and words[1] not in lex.NEGATIONS
+    return "yes/no" if asks else ""
+
+
+def _person(words: Sequence[str]) -> frozenset[str]:
+    people = {lex.THIRD_PERSON[word] for word in words if word in lex.THIRD_PERSON}
+    if any(word in lex.SECOND_PERSON for word in words):
+        people.add("you")
+    return frozenset(people)
+
+
+def _tense(words: Sequence[str]) -> frozenset[str]:
+    times = set()
+    if any(word in lex.PAST for word in words):
+        times.add("past")
+    if any(word in lex.FUTURE for word in words):
+        times.add("future")
+    if any(word in lex.PRESENT for word in words):
+        times.add("present")
+    return frozenset(times)
+
+
+def _modality(words: Sequence[str]) -> frozenset[str]:
+    modes = set()
+    if any(word in lex.OBLIGATION for word in words):
+        modes.add("must")
+    if any(word in lex.ABILITY for word in words):
+        modes.add("can")
+    return frozenset(modes)
+
+
+def is_typo(one: str, two: str) -> bool:
+    """Whether two long words differ by two letters exchanged or one letter doubled.
+
+    Other slips exist, but other edits also lead from one real word to another ("nitrate" and
+    "nitrite", "contact" and "contract"), and without a dictionary they cannot be told apart.
+
+    >>> is_typo("account", "acount"), is_typo("recieve", "receive"), is_typo("nitrate", "nitrite")
+    (True, True, False)
+    """
+    if len(one) > len(two):
+        one, two = two, one
+    if len(one) < TYPO_LETTERS or not one.isascii() or not (one + two).isalpha():
+        return False
+    if frozenset((one, two)) in lex.NOT_TYPOS or len(two) - len(one) > 1:
+        return False
+    split = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), len(one))
+    if len(one) == len(two):
+        swapped = two[:split] + two[split + 1 : split + 2] + two[split : split + 1]
+        return 0 < split and swapped + two[split + 2 :] == one
+    return 0 < split and one[split:] == two[split + 1 :] and two[split] == two[split - 1]
+
+
+def multiset_difference(
+    one: Sequence[str], two: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What each side has more of, sorted."""
+    left, right = Counter(one), Counter(two)
+    return tuple(sorted((left - right).elements())), tuple(sorted((right - left).elements()))
+
+
+def same_order(first: Sequence[Content], second: Sequence[Content]) -> bool:
+    """Whether two orders of the same words say the same, as far as can be told for certain.
+
+    Harmless are: a particle that moves ("turn the light off"), two things joined by "and" or "or",
+    a whole phrase that moves with its preposition ("in Rome, where ..."), and a noun that moves
+    before the one it was joined to ("weather in Rome", "Rome weather").
+
+    >>> same_order(
+    ...     analyse("What is the weather in New York").content, analyse("New York weather").content
+    ... )
+    True
+    >>> same_order(analyse("euros to dollars").content, analyse("dollars to euros").content)
+    False
+    """
+    if [word.key for word in first] == [word.key for word in second]:
+        return True
+    if _particles(first) != _particles(second):
+        return False
+    one, two = _phrases(_settled(first)), _phrases(_settled(second))
+    if one == two or _one_moved(one, two):
+        return True
+    return len(first) > 2 and not _flattened(one).isdisjoint(_flattened(two))
+
+
+Phrase = tuple[str, tuple[str, ...]]
+
+
+def _particles(words: Sequence[Content]) -> list[str]:
+    return [word.key for word in words if word.key in lex.PARTICLES]
+
+
+def _settled(words: Sequence[Content]) -> list[Content]:
+    """Without particles, and with what "and" or "or" joins in alphabetical order."""
+    settled = [word for word in words if word.key not in lex.PARTICLES]
+    for i in range(1, len(settled)):
+        one, two = settled[i - 1], settled[i]
+        if two.joined and two.key < one.key and not one.key.startswith("#"):
+            settled[i - 1], settled[i] = (
+                replace(one, key=two.key, text=two.text),
+                replace(two, key=one.key, text=one.text, direction=one.direction),
+            )
+    for i in range(2, len(settled)):
+        one, middle, two = settled[i - 2 : i + 1]
+        if middle.key == "or" and two.key < one.key:
+            settled[i - 2] = replace(one, key=two.key, text=two.text)
+            settled[i] = replace(two, key=one.key, text=one.text)
+    return settled
+
+
+def _phrases(words: Sequence[Content]) -> list[Phrase]:
+    """Runs of content words, each with the preposition before it."""
+    phrases: list[Phrase] = []
+    for word in words:
+        if word.opens or not phrases:
+            phrases.append((word.direction, (word.key,)))
+        else:
+            direction, keys = phrases[-1]
+            phrases[-1] = (direction, (*keys, word.key))
+    return phrases
+
+
+def _one_moved(one: Sequence[Phrase], two: Sequence[Phrase]) -> bool:
+    """Whether one phrase moved, whole and with a preposition that no other phrase has."""
+    if Counter(one) != Counter(two):
+        return False
+    uses = Counter(direction for direction, _ in one)
+    for phrase in one:
+        if phrase[0] and uses[phrase[0]] == 1:
+            rest_one = [other for other in one if other != phrase]
+            rest_two = [other for other in two if other != phrase]
+            if rest_one == rest_two:
+                return True
+    return False
+
+
+def _flattened(phrases: Sequence[Phrase]) -> set[tuple[str, ...]]:
+    """The words in order, and the same with each joined noun moved before the one it belongs to.
+
+    A "|" stands where grammar other than a joining preposition separates two words.
+    """
+    plain: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
+    previous: tuple[str, ...] = ()
+    for direction, keys in phrases:
+        if direction in lex.JOINING and previous:
+            plain += keys
+            whole = whole[: -len(previous)] + keys + previous
+            last = last[:-1] + keys + last[-1:]
+            previous = keys + previous
+        else:
+            gap = ("|",) if plain else ()
+            plain, whole, last = plain + gap + keys, whole + gap + keys, last + gap + keys
+            previous = keys
+    return {plain, whole, last}

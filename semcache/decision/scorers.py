@@ -1,0 +1,167 @@
+"""Scorers: one number for (query, candidate), higher = more likely the same answer.
+
+A scorer says nothing about whether its number is high enough; the calibration of that scorer does.
+A new scorer (the learned one, with a verifier) implements ``Scorer``, is named in ``scorer_named``
+and brings a calibration of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from semcache.candidates import CorpusStats, Found
+from semcache.decision.bm25 import bm25, idf, saturation
+from semcache.errors import ConfigurationError
+
+# The classic blend of dense and lexical scores.
+DEFAULT_ALPHA = 0.7
+
+# A term that is in most entries still weighs this much in the normalised BM25. In a small scope the
+# IDF of every term is near zero or below, and a ratio of such numbers means nothing.
+LEAST_WEIGHT = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A scorer's value, and what it was made of (for ``explain``)."""
+
+    value: float
+    features: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Scores all candidates of one search at once, so that a model can run them as one batch."""
+
+    @property
+    def name(self) -> str:
+        """Identifies the scorer with all its parameters: a calibration is bound to it."""
+        ...
+
+    def score(
+        self,
+        query: str,
+        query_terms: Sequence[str],
+        candidates: Sequence[Found],
+        corpus: CorpusStats,
+    ) -> list[Score]:
+        """One ``Score`` a candidate, in order; value ``-inf`` where there is no vector."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CosineScorer:
+    """The cosine of the two vectors, in [-1, 1]."""
+
+    name: str = field(default="cosine", init=False)
+
+    def score(
+        self,
+        query: str,
+        query_terms: Sequence[str],
+        candidates: Sequence[Found],
+        corpus: CorpusStats,
+    ) -> list[Score]:
+        return [
+            Score(value, {"cosine": value} if math.isfinite(value) else {})
+            for value in map(_cosine, candidates)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class HybridScorer:
+    """``alpha * cosine + (1 - alpha) * normalised_bm25``, in [-alpha, 1].
+
+    Raises:
+        ConfigurationError: ``alpha`` is not in [0, 1].
+    """
+
+    alpha: float = DEFAULT_ALPHA
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.alpha <= 1.0:
+            raise ConfigurationError(f"alpha must be between 0 and 1, not {self.alpha!r}")
+
+    @property
+    def name(self) -> str:
+        return "hybrid" if self.alpha == DEFAULT_ALPHA else f"hybrid(alpha={self.alpha:g})"
+
+    def score(
+        self,
+        query: str,
+        query_terms: Sequence[str],
+        candidates: Sequence[Found],
+        corpus: CorpusStats,
+    ) -> list[Score]:
+        scores: list[Score] = []
+        for found in candidates:
+            lexical = normalised_bm25(query_terms, found.terms, corpus)
+            features = {
+                "bm25": lexical,
+                "bm25_query": bm25(query_terms, found.terms, corpus),
+                "bm25_candidate": bm25(found.terms, query_terms, corpus),
+            }
+            cosine = _cosine(found)
+            if not math.isfinite(cosine):
+                scores.append(Score(cosine, features))
+                continue
+            value = self.alpha * cosine + (1.0 - self.alpha) * lexical
+            scores.append(Score(value, {"cosine": cosine, **features}))
+        return scores
+
+
+def normalised_bm25(one: Sequence[str], two: Sequence[str], corpus: CorpusStats) -> float:
+    """BM25 of both directions over what each text would score against itself, in [0, 1].
+
+    ``(bm25(a, b) + bm25(b, a)) / (bm25(a, a) + bm25(b, b))``, with every IDF raised to at least
+    ``LEAST_WEIGHT`` (see there). Symmetrical; 1 for equal bags of terms, 0 for disjoint ones. Of
+    two texts without any terms nothing is known: 0.
+
+    >>> corpus = CorpusStats(documents=9, length=45, average_idf=1.5, frequencies={"pin": 3})
+    >>> normalised_bm25(["reset", "pin"], ["pin", "reset"], corpus)
+    1.0
+    >>> 0 < normalised_bm25(["reset", "pin"], ["change", "pin"], corpus) < 0.5
+    True
+    """
+    if not one or not two:
+        return 0.0
+    counts_one, counts_two = _counts(one), _counts(two)
+    across = within = 0.0
+    for term in counts_one.keys() | counts_two.keys():
+        weight = max(idf(term, corpus), LEAST_WEIGHT)
+        here, there = counts_one.get(term, 0), counts_two.get(term, 0)
+        full_here = weight * saturation(here, len(one), corpus)
+        full_there = weight * saturation(there, len(two), corpus)
+        across += here * full_there + there * full_here
+        within += here * full_here + there * full_there
+    return min(across / within, 1.0)
+
+
+def scorer_named(name: str) -> Scorer:
+    """The built-in scorer of that name.
+
+    Raises:
+        ConfigurationError: there is none; the message lists the names.
+    """
+    if name == "cosine":
+        return CosineScorer()
+    if name == "hybrid":
+        return HybridScorer()
+    raise ConfigurationError(f"no scorer {name!r:.60}; this version knows cosine and hybrid")
+
+
+def _counts(terms: Sequence[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for term in terms:
+        counts[term] = counts.get(term, 0) + 1
+    return counts
+
+
+def _cosine(found: Found) -> float:
+    """The cosine within its range; ``-inf`` where there is none or it is not a number."""
+    if found.cosine is None or not math.isfinite(found.cosine):
+        return -math.inf
+    return min(1.0, max(-1.0, found.cosine))

@@ -1,0 +1,383 @@
+"""The two drivers of the engine, and the upstream call between its steps.
+
+``run`` and ``arun`` perform the steps that the engine yields; nothing else does I/O for it. Around
+them stand the four ways to call: a function, a coroutine, an iterator, an async iterator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+)
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from semcache.calls import Calls, Follow, Manner, Ticket, leading
+from semcache.engine import Controls, Facts
+from semcache.errors import EmbeddingError
+from semcache.flight import Flight
+from semcache.lease import LeaseKeeper
+from semcache.memo import VectorMemo
+from semcache.outcome import Decision, Hit, Recorded
+from semcache.request import Request
+from semcache.steps import AwaitFlight, Embed, Pause, Step, Steps, StoreCall
+from semcache.streams import PulledStream, PumpedStream, replay, settle
+
+if TYPE_CHECKING:
+    from semcache.embedders.base import Embedder
+    from semcache.stores.base import Store, Vector
+
+T = TypeVar("T")
+Told = Callable[[Decision], None] | None
+
+# A parked stream stops holding other processes up after this long without a chunk.
+STALLED_STREAM_S = 30.0
+
+
+class Shell:
+    """Performs steps against one store and one embedder."""
+
+    def __init__(
+        self,
+        store: Store,
+        embedder: Embedder | None,
+        calls: Calls,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._embedder = embedder
+        self._calls = calls
+        self._memo = VectorMemo()
+        self.keeper = LeaseKeeper(
+            lambda id, token: store.renew(id, token, calls.lease_s, clock()),
+            calls.lease_s,
+            STALLED_STREAM_S,
+        )
+
+    # -- drivers ------------------------------------------------------------------------------
+
+    def run(self, steps: Steps[T]) -> T:
+        """Perform the steps in this thread."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = self._perform(step)
+                except BaseException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    def _perform(self, step: Step) -> Any:
+        if isinstance(step, StoreCall):
+            return getattr(self._store, step.method)(*step.args)
+        if isinstance(step, Embed):
+            vector = self._memo.get(step.text)
+            if vector is None and self._embedder is not None:
+                vector = self._checked(self._embedder.embed([step.text]))
+                self._memo.put(step.text, vector)
+            return vector
+        if isinstance(step, Pause):
+            return time.sleep(step.seconds)
+        return self._wait(step)
+
+    def _wait(self, step: AwaitFlight) -> bool:
+        deadline = time.monotonic() + step.timeout
+        flight = step.flight
+        while flight.state == "flying":
+            version = flight.version
+            if flight.state != "flying":
+                break
+            if not flight.wait(version, max(0.0, deadline - time.monotonic())):
+                return False
+        return True
+
+    async def arun(self, steps: Steps[T]) -> T:
+        """Perform the steps in this task."""
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = await self._aperform(step)
+                except BaseException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    async def _aperform(self, step: Step) -> Any:
+        if isinstance(step, StoreCall):
+            return await getattr(self._store, "a" + step.method)(*step.args)
+        if isinstance(step, Embed):
+            vector = self._memo.get(step.text)
+            if vector is None and self._embedder is not None:
+                vector = self._checked(await self._embedder.aembed([step.text]))
+                self._memo.put(step.text, vector)
+            return vector
+        if isinstance(step, Pause):
+            return await asyncio.sleep(step.seconds)
+        return await self._await(step)
+
+    async def _await(self, step: AwaitFlight) -> bool:
+        deadline = time.monotonic() + step.timeout
+        flight = step.flight
+        while flight.state == "flying":
+            version = flight.version
+            if flight.state != "flying":
+                break
+            if not await flight.await_change(version, max(0.0, deadline - time.monotonic())):
+                return False
+        return True
+
+    def _checked(self, vectors: Any) -> Vector:
+        """The one vector that was asked for. An embedder may be anybody's, so it is checked here.
+
+        Raises:
+            EmbeddingError: wrong shape, not finite, or zero.
+        """
+        from semcache.embedders.base import checked_vectors
+
+        if self._embedder is None:
+            raise EmbeddingError("there is no embedder")
+        vector: Vector = checked_vectors(vectors, 1, self._embedder.dimension)[0]
+        return vector
+
+    # -- a lease is kept while its call runs --------------------------------------------------
+
+    def _hold(self, begun: Hit | Follow | Ticket) -> None:
+        if isinstance(begun, Ticket) and begun.lease is not None:
+            flight = begun.flight
+            progress = (lambda: len(flight.chunks)) if flight and begun.stream else None
+            self.keeper.hold(begun.prepared.id, begun.lease, progress)
+
+    def _begin(self, request: Request, controls: Controls, manner: Manner) -> Hit | Follow | Ticket:
+        begun = self.run(self._calls.begin(request, controls, manner))
+        self._hold(begun)
+        return begun
+
+    async def _abegin(
+        self, request: Request, controls: Controls, manner: Manner
+    ) -> Hit | Follow | Ticket:
+        begun = await self.arun(self._calls.begin(request, controls, manner))
+        self._hold(begun)
+        return begun
+
+    def _finish(self, ticket: Ticket, answer: Any, seconds: float) -> Recorded:
+        self.keeper.drop(ticket.lease)
+        facts = Facts(seconds=seconds, stream=ticket.stream)
+        return self.run(self._calls.finish(ticket, answer, facts))
+
+    async def _afinish(self, ticket: Ticket, answer: Any, seconds: float) -> Recorded:
+        self.keeper.drop(ticket.lease)
+        facts = Facts(seconds=seconds, stream=ticket.stream)
+        return await self.arun(self._calls.finish(ticket, answer, facts))
+
+    def _fail(self, ticket: Ticket, error: BaseException) -> None:
+        self.keeper.drop(ticket.lease)
+        self.run(self._calls.fail(ticket, error))
+
+    async def _afail(self, ticket: Ticket, error: BaseException) -> None:
+        self.keeper.drop(ticket.lease)
+        await self.arun(self._calls.fail(ticket, error))
+
+    # -- four ways to call --------------------------------------------------------------------
+
+    def call(
+        self, request: Request, controls: Controls, told: Told, function: Callable[[], T]
+    ) -> T:
+        begun = self._begin(request, controls, Manner(stream=False, blocking=True))
+        _tell(told, begun)
+        if isinstance(begun, Hit):
+            return _single(begun)  # type: ignore[no-any-return]
+        assert isinstance(begun, Ticket)
+        started = time.perf_counter()
+        try:
+            with leading(begun.prepared.id):
+                answer = function()
+        except BaseException as error:
+            self._fail(begun, error)
+            raise
+        self._finish(begun, answer, time.perf_counter() - started)
+        return answer
+
+    async def acall(
+        self,
+        request: Request,
+        controls: Controls,
+        told: Told,
+        function: Callable[[], Awaitable[T]],
+    ) -> T:
+        begun = await self._abegin(request, controls, Manner(stream=False, blocking=False))
+        _tell(told, begun)
+        if isinstance(begun, Hit):
+            return _single(begun)  # type: ignore[no-any-return]
+        assert isinstance(begun, Ticket)
+        started = time.perf_counter()
+        try:
+            with leading(begun.prepared.id):
+                answer = await function()
+        except BaseException as error:
+            await self._afail(begun, error)
+            raise
+        await self._afinish(begun, answer, time.perf_counter() - started)
+        return answer
+
+    def stream(
+        self,
+        request: Request,
+        controls: Controls,
+        told: Told,
+        source: Callable[[], Iterable[T]],
+    ) -> Generator[T, None, None]:
+        manner = Manner(stream=True, blocking=True, kind="stream")
+        while True:
+            begun = self._begin(request, controls, manner)
+            if isinstance(begun, Follow):
+                if (yield from self._follow(begun)):
+                    _tell_decision(told, self._calls.followed(begun))
+                    return
+                continue
+            _tell(told, begun)
+            if isinstance(begun, Hit):
+                yield from _chunks(begun)
+            else:
+                yield from self._lead(begun, source)
+            return
+
+    def _lead(self, ticket: Ticket, source: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
+        started = time.perf_counter()
+        flight = ticket.flight = ticket.flight or Flight(ticket.prepared.id, None, 0)
+        try:
+            with leading(ticket.prepared.id):
+                iterator = iter(source())
+        except BaseException as error:
+            self._fail(ticket, error)
+            raise
+        flight.stream = PulledStream(
+            flight,
+            iterator,
+            finish=lambda chunks: self._finish(ticket, chunks, time.perf_counter() - started),
+            fail=lambda error: self._fail(ticket, error),
+        )
+        consumer = flight.stream.consume()
+        flight.nudge()
+        yield from consumer
+
+    def _follow(self, follow: Follow) -> Generator[Any, None, bool]:
+        """Deliver a stream that another caller leads; false where it must be asked for anew."""
+        flight = follow.flight
+        while flight.stream is None and flight.state == "flying":
+            version = flight.version
+            if flight.stream is None and flight.state == "flying":
+                flight.wait(version)
+        if flight.stream is None and flight.state == "landed":
+            yield from replay(flight.result)
+        elif flight.state == "abandoned":
+            return False
+        elif flight.stream is None:
+            settle(flight, 0)
+        else:
+            yield from flight.stream.consume()
+        return True
+
+    async def astream(
+        self,
+        request: Request,
+        controls: Controls,
+        told: Told,
+        source: Callable[[], AsyncIterable[T]],
+    ) -> AsyncGenerator[T, None]:
+        kind = ("astream", id(asyncio.get_running_loop()))
+        manner = Manner(stream=True, blocking=False, kind=kind)
+        while True:
+            begun = await self._abegin(request, controls, manner)
+            if isinstance(begun, Follow):
+                flight = begun.flight
+                await self._until_streaming(flight)
+                if flight.state == "abandoned":
+                    continue
+                async for chunk in _followed_chunks(flight):
+                    yield chunk
+                _tell_decision(told, self._calls.followed(begun))
+                return
+            _tell(told, begun)
+            if isinstance(begun, Hit):
+                for chunk in _chunks(begun):
+                    yield chunk
+                return
+            consumer = (await self._alead(begun, source)).consume()
+            try:
+                async for chunk in consumer:
+                    yield chunk
+            finally:
+                await consumer.aclose()
+            return
+
+    async def _until_streaming(self, flight: Flight) -> None:
+        while flight.stream is None and flight.state == "flying":
+            version = flight.version
+            if flight.stream is None and flight.state == "flying":
+                await flight.await_change(version)
+
+    async def _alead(self, ticket: Ticket, source: Callable[[], AsyncIterable[T]]) -> PumpedStream:
+        started = time.perf_counter()
+        flight = ticket.flight = ticket.flight or Flight(ticket.prepared.id, None, 0)
+
+        async def finish(chunks: list[Any]) -> None:
+            await self._afinish(ticket, chunks, time.perf_counter() - started)
+
+        async def fail(error: BaseException) -> None:
+            await self._afail(ticket, error)
+
+        try:
+            with leading(ticket.prepared.id):
+                iterator = aiter(source())
+        except BaseException as error:
+            await fail(error)
+            raise
+        stream = flight.stream = PumpedStream(flight, iterator, finish, fail)
+        flight.nudge()
+        return stream
+
+
+async def _followed_chunks(flight: Flight) -> AsyncGenerator[Any, None]:
+    if flight.stream is None:
+        settle(flight, 0)
+        for chunk in replay(flight.result):
+            yield chunk
+        return
+    consumer = flight.stream.consume()
+    try:
+        async for chunk in consumer:
+            yield chunk
+    finally:
+        await consumer.aclose()
+
+
+def _tell(told: Told, begun: Hit | Follow | Ticket) -> None:
+    if not isinstance(begun, Follow):
+        _tell_decision(told, begun.decision)
+
+
+def _tell_decision(told: Told, decision: Decision) -> None:
+    if told is not None:
+        told(decision)
+
+
+def _single(hit: Hit) -> Any:
+    """The answer for one who wants a value: a recorded stream comes as the list of its chunks."""
+    return hit.answer
+
+
+def _chunks(hit: Hit) -> list[Any]:
+    """The answer for one who wants a stream: a recorded value comes as its only chunk."""
+    return list(hit.answer) if hit.is_stream else [hit.answer]
