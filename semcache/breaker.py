@@ -11,8 +11,10 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from semcache.fork import after_fork_in_child
 
-@dataclass
+
+@dataclass(eq=False)
 class Breaker:
     """Thread-safe; all times in seconds on any clock that only goes forward."""
 
@@ -23,6 +25,12 @@ class Breaker:
     _failures: int = 0
     _open_until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        after_fork_in_child(self, Breaker._new_lock)
+
+    def _new_lock(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def is_open(self) -> bool:

@@ -125,6 +125,7 @@ class SemanticCache:
         )
         calls = Calls(self._engine, coalesce=coalesce, lease_s=lease, wait_s=max_wait)
         self._shell = Shell(store, embedder, calls, clock)
+        self._usual = self._controls()
 
     @classmethod
     def open(
@@ -273,7 +274,7 @@ class SemanticCache:
             ConfigurationError: ``query`` is not text, or ``max_wrong`` not a share.
         """
         request = _request(query, scope, tenant, namespace)
-        controls = self._controls(max_wrong=max_wrong, no_cache=no_cache, codec=codec)
+        controls = self._looking(max_wrong, no_cache, codec)
         return self._shell.run(self._engine.lookup(request, controls))[1]
 
     async def alookup(
@@ -288,7 +289,7 @@ class SemanticCache:
         codec: Codec = PLAIN,
     ) -> Hit | None:
         request = _request(query, scope, tenant, namespace)
-        controls = self._controls(max_wrong=max_wrong, no_cache=no_cache, codec=codec)
+        controls = self._looking(max_wrong, no_cache, codec)
         return (await self._shell.arun(self._engine.lookup(request, controls)))[1]
 
     def explain(
@@ -303,7 +304,7 @@ class SemanticCache:
     ) -> Decision:
         """What ``lookup`` would decide and why; leaves no trace in the cache."""
         request = _request(query, scope, tenant, namespace)
-        controls = self._controls(max_wrong=max_wrong, no_cache=no_cache)
+        controls = self._looking(max_wrong, no_cache, PLAIN)
         return self._shell.run(self._engine.lookup(request, controls, dry=True))[0]
 
     async def aexplain(
@@ -317,7 +318,7 @@ class SemanticCache:
         no_cache: bool = False,
     ) -> Decision:
         request = _request(query, scope, tenant, namespace)
-        controls = self._controls(max_wrong=max_wrong, no_cache=no_cache)
+        controls = self._looking(max_wrong, no_cache, PLAIN)
         return (await self._shell.arun(self._engine.lookup(request, controls, dry=True)))[0]
 
     def record(
@@ -601,6 +602,12 @@ class SemanticCache:
         """
         checked = self._controls(**controls)
         return {name: getattr(checked, name) for name in controls}
+
+    def _looking(self, max_wrong: float | None, no_cache: bool, codec: Codec) -> Controls:
+        """The controls of a lookup; the usual ones are made once."""
+        if max_wrong is None and not no_cache and codec is PLAIN:
+            return self._usual
+        return self._controls(max_wrong=max_wrong, no_cache=no_cache, codec=codec)
 
     # -- defaults -----------------------------------------------------------------------------
 

@@ -335,7 +335,6 @@ class Engine:
         yield from self.embed(prepared)
         if prepared.vector is not None and self.embedder is not None:
             entry = replace(entry, fingerprint=self.embedder.fingerprint)
-        prepared.terms = prepared.terms or terms(prepared.request.query)
         failed = object()
         outcome = yield from self.store(failed, "put", entry, prepared.vector, prepared.terms)
         if outcome is failed:
@@ -419,7 +418,6 @@ class Engine:
         if prepared.vector is not None or self.embedder is None:
             return
         text = prepared.request.query
-        prepared.terms = prepared.terms or terms(text)
         now = self.timer()
         if not self.embedder_breaker.allows(now):
             prepared.unembedded = f"the embedder is paused ({self.embedder_breaker.reason})"
@@ -432,7 +430,7 @@ class Engine:
                 self.emit("truncated", prepared, prepared.unembedded)
                 log.warning("a prompt of %d characters: %s", len(text), prepared.unembedded)
                 return
-            prepared.vector = yield Embed(text)
+            vector = yield Embed(text)
         except Exception as error:
             if self.strict:
                 raise
@@ -442,6 +440,8 @@ class Engine:
             log.warning("embedding failed, going on without: %s", _why(error))
         else:
             self.embedder_breaker.succeeded()
+            # A text without a vector is never searched for, so it needs no terms either.
+            prepared.vector, prepared.terms = vector, terms(text)
 
     def store(self, fallback: Any, method: str, *args: Any) -> Steps[Any]:
         """One call of the store; ``fallback`` where it fails or is known to be failing."""

@@ -14,8 +14,8 @@ Several processes on one store meet through the store's lease instead (see ``eng
 
 from __future__ import annotations
 
-import asyncio
 import itertools
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from semcache.fork import after_fork_in_child
 
 if TYPE_CHECKING:
+    import asyncio
+
     from semcache.stores.base import Vector
 
 State = Literal["flying", "landed", "failed", "abandoned"]
@@ -118,6 +120,8 @@ class Flight:
 
     async def await_change(self, version: int, timeout: float | None = None) -> bool:
         """``wait`` for a task; cancelling it leaves the flight alone."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         changed = loop.create_future()
 
@@ -146,6 +150,10 @@ def _wake(wakers: list[Callable[[], None]]) -> None:
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
+    if "asyncio" not in sys.modules:  # importing it takes longer than all of semcache
+        return None
+    import asyncio
+
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -6,7 +6,6 @@ them stand the four ways to call: a function, a coroutine, an iterator, an async
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -27,10 +26,11 @@ from semcache.memo import VectorMemo
 from semcache.outcome import Decision, Hit, Recorded
 from semcache.request import Request
 from semcache.steps import AwaitFlight, Embed, Pause, Step, Steps, StoreCall
-from semcache.streams import PulledStream, PumpedStream, replay, settle
+from semcache.streams import PulledStream, replay, settle
 
 if TYPE_CHECKING:
     from semcache.embedders.base import Embedder
+    from semcache.pump import PumpedStream
     from semcache.stores.base import Store, Vector
 
 T = TypeVar("T")
@@ -124,6 +124,8 @@ class Shell:
                 self._memo.put(step.text, vector)
             return vector
         if isinstance(step, Pause):
+            import asyncio
+
             return await asyncio.sleep(step.seconds)
         return await self._await(step)
 
@@ -296,6 +298,8 @@ class Shell:
         told: Told,
         source: Callable[[], AsyncIterable[T]],
     ) -> AsyncGenerator[T, None]:
+        import asyncio
+
         kind = ("astream", id(asyncio.get_running_loop()))
         manner = Manner(stream=True, blocking=False, kind=kind)
         while True:
@@ -344,6 +348,8 @@ class Shell:
         except BaseException as error:
             await fail(error)
             raise
+        from semcache.pump import PumpedStream
+
         stream = flight.stream = PumpedStream(flight, iterator, finish, fail)
         flight.nudge()
         return stream

@@ -6,14 +6,13 @@ stream is recorded; when the last consumer leaves before that, the source is clo
 Two ways to share a source, because their worlds differ. An iterator can be advanced by any thread,
 so whichever consumer needs the next chunk pulls it (``PulledStream``): no thread of our own, and a
 consumer that stops or dawdles holds up nobody. An async generator belongs to one task (cancel
-scopes and timeouts inside it check that), so one task pumps it on demand (``PumpedStream``).
+scopes and timeouts inside it check that), so one task pumps it on demand (``pump.PumpedStream``).
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from semcache.calls import Landed, leading, own_answer, own_copy
@@ -22,11 +21,9 @@ from semcache.flight import Flight
 
 Finish = Callable[[list[Any]], object]
 Fail = Callable[[BaseException], None]
-AsyncFinish = Callable[[list[Any]], Awaitable[None]]
-AsyncFail = Callable[[BaseException], Awaitable[None]]
 
 # A waiting consumer looks up this often even without a wake-up, as a last resort.
-_LOOK_UP_S = 5.0
+LOOK_UP_S = 5.0
 
 
 class PulledStream:
@@ -75,7 +72,7 @@ class PulledStream:
                         # One who found the lock taken waits for a change: this is it.
                         flight.nudge()
                 else:
-                    flight.wait(version, _LOOK_UP_S)
+                    flight.wait(version, LOOK_UP_S)
         finally:
             self._leave()
 
@@ -103,88 +100,6 @@ class PulledStream:
                     close()
             finally:
                 self._fail(GeneratorExit())
-
-
-class PumpedStream:
-    """An async iterator shared by the tasks of one event loop, advanced by one task of its own."""
-
-    def __init__(
-        self, flight: Flight, source: AsyncIterator[Any], finish: AsyncFinish, fail: AsyncFail
-    ) -> None:
-        self._flight = flight
-        self._source = source
-        self._finish = finish
-        self._fail = fail
-        self._consumers = 0
-        self._wanted = 0
-        self._demand = asyncio.Event()
-        self._pump = asyncio.get_running_loop().create_task(self._run())
-
-    async def consume(self) -> AsyncGenerator[Any, None]:
-        """All chunks from the first on; raises as ``PulledStream.consume`` does."""
-        flight, position = self._flight, 0
-        self._consumers += 1
-        try:
-            while True:
-                version = flight.version
-                if position < len(flight.chunks):
-                    position += 1
-                    yield flight.chunks[position - 1]
-                elif flight.state != "flying":
-                    settle(flight, position)
-                    return
-                else:
-                    self._want(position + 1)
-                    await flight.await_change(version, _LOOK_UP_S)
-        finally:
-            self._consumers -= 1
-            if self._consumers == 0 and flight.state == "flying":
-                self._pump.cancel()
-                await asyncio.gather(self._pump, return_exceptions=True)
-
-    def _want(self, count: int) -> None:
-        if count > self._wanted:
-            self._wanted = count
-            self._demand.set()
-
-    async def _run(self) -> None:
-        flight = self._flight
-        try:
-            try:
-                await self._pump_all()
-            except BaseException as error:
-                await self._close()
-                await self._fail(error)
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                await self._finish(flight.chunks)
-        finally:
-            if flight.state == "flying":
-                # Cancelled before or while it ended: nobody may wait for it for ever.
-                flight.abandon()
-
-    async def _pump_all(self) -> None:
-        flight = self._flight
-        with leading(flight.id):
-            while True:
-                while len(flight.chunks) >= self._wanted:
-                    self._demand.clear()
-                    await self._demand.wait()
-                try:
-                    chunk = await anext(self._source)
-                except StopAsyncIteration:
-                    return
-                flight.push(chunk)
-
-    async def _close(self) -> None:
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            try:
-                await close()
-            except Exception as error:
-                # The stream has failed already; a second error must not hide the first.
-                del error
 
 
 def settle(flight: Flight, position: int) -> None:

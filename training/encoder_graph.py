@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -76,13 +77,11 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def node(
-        self, op: str, inputs: list[str], output: str, *more: str, **attributes: object
-    ) -> str:
+    def node(self, op: str, inputs: list[str], output: str, *more: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, inputs, [output, *more], **attributes))
         return output
 
-    def fused(self, op: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def fused(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         return self.node(op, inputs, output, domain=MICROSOFT, **attributes)
 
 
@@ -246,4 +245,5 @@ class _Builder:
         scale = np.sqrt(np.maximum(1.0, peak / np.median(peak)))
         # Steps of 1/16: the peaks come from float kernels, whose last bits differ between machines,
         # and the exported file should not.
-        return (np.rint(scale * 16) / 16).astype(np.float32)
+        stepped: NDArray[np.float32] = (np.rint(scale * 16) / 16).astype(np.float32)
+        return stepped

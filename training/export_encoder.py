@@ -93,6 +93,9 @@ def main(
     ] = None,
     limit: Annotated[int, typer.Option(help="Questions read from each file.")] = QUESTIONS,
     check: Annotated[bool, typer.Option(help="Only measure the encoder in --out.")] = False,
+    float_out: Annotated[
+        Path | None, typer.Option(help="Also write the float model here, for benchmarks.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the fidelity report as JSON.")
     ] = False,
@@ -102,7 +105,10 @@ def main(
     weights = read_weights(source)
     shape = read_shape(source)
     tokenizer = bare_tokenizer(source)
-    reference = session(float_graph(weights, shape).SerializeToString())
+    float_model = float_graph(weights, shape).SerializeToString()
+    if float_out is not None:
+        float_out.write_bytes(float_model)
+    reference = session(float_model)
     if check:
         model = (out / "model.onnx").read_bytes()
     else:
@@ -199,8 +205,9 @@ def fidelity(
         for text in track(texts, name, console=console):
             feed = {"input_ids": token_ids(tokenizer, text, shape.max_tokens)}
             cosines.append(float(model.run(None, feed)[0][0] @ reference.run(None, feed)[0][0]))
-        figures = {"mean": np.mean(cosines), "p1": np.percentile(cosines, 1), "min": min(cosines)}
-        rounded = {key: round(float(value), 5) for key, value in figures.items()}
+        mean, p1 = float(np.mean(cosines)), float(np.percentile(cosines, 1))
+        figures = {"mean": mean, "p1": p1, "min": min(cosines)}
+        rounded = {key: round(value, 5) for key, value in figures.items()}
         report["files"].append({"file": name, "n": len(cosines), **rounded})
     return report
 

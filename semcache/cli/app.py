@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from semcache.cli.demo import demo
 from semcache.cli.doctor import doctor
-from semcache.cli.eval import eval_pairs
 from semcache.cli.explain import explain
 from semcache.cli.invalidate import invalidate
 from semcache.cli.options import examples
@@ -52,61 +53,62 @@ def root(
     pass
 
 
-app.command(
-    rich_help_panel=MEASURE,
-    epilog=examples("semcache demo", "semcache demo --limit 100 --speed 10", "semcache demo --json"),
-)(demo)
-app.command(
-    "eval",
-    rich_help_panel=MEASURE,
-    epilog=examples(
-        "semcache eval pairs.jsonl.gz",
-        "semcache eval *.eval.jsonl.gz --scorer cosine --json",
-    ),
-)(eval_pairs)
-app.command(
-    rich_help_panel=MEASURE,
-    epilog=examples(
-        "semcache replay prompts.jsonl.gz --group intent",
-        "semcache replay prompts.jsonl --limit 1000 --scorer cosine --json",
-    ),
-)(replay)
-app.command(
-    rich_help_panel=LOOK,
-    epilog=examples(
-        "semcache explain 'How do I reset my password?' --model gpt-5",
-        "semcache explain 'Hi' --tenant acme --scope '{\"params\": {\"temperature\": 0}}' --json",
-    ),
-)(explain)
-app.command(
-    rich_help_panel=LOOK,
-    epilog=examples("semcache stats", "semcache stats --url sqlite:////var/cache/app.db --json"),
-)(stats)
-app.command(
-    rich_help_panel=LOOK,
-    epilog=examples("semcache doctor", "semcache doctor --url sqlite:///cache.db --json"),
-)(doctor)
-app.command(
-    rich_help_panel=LOOK,
-    epilog=examples(
-        "semcache export backup.jsonl.gz",
-        "semcache export backup.jsonl.gz --key-file backup.key",
-    ),
-)(export)
-app.command(
-    "import",
-    rich_help_panel=CHANGE,
-    epilog=examples(
-        "semcache import seeds.jsonl",
-        "semcache import backup.jsonl.gz --key-file backup.key --url sqlite:///new.db",
-    ),
-)(import_)
-app.command(
-    rich_help_panel=CHANGE,
-    epilog=examples(
-        "semcache invalidate --tag faq",
-        "semcache invalidate 'What does it cost?' --model gpt-5 --tenant acme",
-        "semcache invalidate --all --yes",
-    ),
-)(invalidate)
-app.command(rich_help_panel=CHANGE, epilog=examples("semcache vacuum"))(vacuum)
+def _add(panel: str, name: str, command: Callable[..., Any], *lines: str) -> None:
+    app.command(name, rich_help_panel=panel, help=_prose(command), epilog=examples(*lines))(command)
+
+
+def _prose(command: Callable[..., Any]) -> str:
+    """The docstring without the line breaks of its source, which typer would keep."""
+    paragraphs = inspect.getdoc(command) or ""
+    return "\n\n".join(" ".join(text.split()) for text in paragraphs.split("\n\n"))
+
+
+_add(
+    MEASURE, "demo", demo,
+    "semcache demo", "semcache demo --limit 100 --speed 10", "semcache demo --json",
+)  # fmt: skip
+try:
+    from semcache.cli.eval import eval_pairs
+except ImportError:
+
+    def eval_pairs() -> None: ...
+
+
+_add(
+    MEASURE, "eval", eval_pairs,
+    "semcache eval pairs.jsonl.gz", "semcache eval *.eval.jsonl.gz --scorer cosine --json",
+)  # fmt: skip
+_add(
+    MEASURE, "replay", replay,
+    "semcache replay prompts.jsonl.gz --group intent",
+    "semcache replay prompts.jsonl --limit 1000 --scorer cosine --json",
+)  # fmt: skip
+_add(
+    LOOK, "explain", explain,
+    "semcache explain 'How do I reset my password?' --model gpt-5",
+    "semcache explain 'Hi' --tenant acme --scope '{\"params\": {\"temperature\": 0}}' --json",
+)  # fmt: skip
+_add(
+    LOOK, "stats", stats,
+    "semcache stats", "semcache stats --url sqlite:////var/cache/app.db --json",
+)  # fmt: skip
+_add(
+    LOOK, "doctor", doctor,
+    "semcache doctor", "semcache doctor --url sqlite:///cache.db --json",
+)  # fmt: skip
+_add(
+    LOOK, "export", export,
+    "semcache export backup.jsonl.gz", "semcache export backup.jsonl.gz --key-file backup.key",
+)  # fmt: skip
+_add(
+    CHANGE, "import", import_,
+    "semcache import seeds.jsonl",
+    "semcache import backup.jsonl.gz --key-file backup.key --url sqlite:///new.db",
+)  # fmt: skip
+_add(
+    CHANGE, "invalidate", invalidate,
+    "semcache invalidate --tag faq",
+    "semcache invalidate 'What does it cost?' --model gpt-5 --tenant acme",
+    "semcache invalidate --all --yes",
+)  # fmt: skip
+_add(CHANGE, "vacuum", vacuum, "semcache vacuum")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,7 +70,7 @@ def scope_of(
         ConfigurationError: ``--scope`` is not a JSON object of a scope's fields, or says again
             what an option says.
     """
-    given = {
+    given: dict[str, Any] = {
         name: value
         for name, value in (
             ("model", model), ("tenant", tenant), ("user", user), ("namespace", namespace),
@@ -79,7 +79,7 @@ def scope_of(
         if value is not None
     }  # fmt: skip
     if scope is None:
-        return Scope(**given)  # type: ignore[arg-type]
+        return Scope(**given)
     try:
         rest = json.loads(scope)
     except ValueError as error:

@@ -25,7 +25,18 @@ ANALYSED_CHARACTERS = 4_000
 TYPO_LETTERS = 6
 
 _SHOUTED = re.compile(r"(?<![\w'])[A-Z]{2,}(?![\w'])")
+_QUOTES = frozenset("`\"“'«")
 _QUOTED = re.compile(r"`([^`]+)`|\"([^\"]+)\"|“([^”]+)”|(?<!\w)'([^']+)'(?!\w)|«([^»]+)»")
+_NAME = re.compile(r"(?<=[a-z,] )[A-Z]\w+")
+# Bits and bytes differ by the case of one letter.
+_CASED_UNIT = re.compile(r"(?<![A-Za-z])[KMGTkmgt](?:b(?![A-Za-z])|b(?=ps)|bit)")
+# "E-4021" is "E4021", but "1-15" is not "11-5": only beside a letter does a separator say nothing.
+_SEPARATOR = re.compile(r"(?<=[^\W\d])[-_.](?=\w)|(?<=\w)[-_.](?=[^\W\d])")
+# Letters that are names and not words: "vitamin A", "Elizabeth I", "in R", "option u".
+_LETTER = re.compile(
+    r"(?<=[a-z] )A(?![\w'])|(?<=\w )[aiI](?=\W*$)|(?<=[a-z,] )[A-Z]\w+ I(?![\w'])"
+    r"|(?<![\w'])[RU](?![\w'])"
+)
 _PHRASES = lex.phrase_index(lex.PHRASES)
 
 
@@ -39,6 +50,7 @@ class Content:
         direction: the preposition of its phrase ("to" for both words of "to New York"), or ``""``.
         opens: whether a phrase begins here: grammar other than an article stands before it.
         joined: whether only "and" stands between it and the word before.
+        article: ``"the"`` (also for "my", "your", ...) or ``"a"`` before its phrase, or ``""``.
     """
 
     key: str
@@ -46,6 +58,7 @@ class Content:
     direction: str = ""
     opens: bool = True
     joined: bool = False
+    article: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +69,16 @@ class Analysis:
         content: content words, numbers and identifiers, in order.
         numbers, identifiers: their comparison forms, sorted, with multiplicity.
         quoted: the texts in quotation marks or backticks, folded and sorted.
-        negations: how many words negate.
+        negated: what each negation negates (``""`` where there is only one thing to negate).
         question: kind of question: ``"who"``, ``"how many"``, ``"yes/no"``, ... or ``""``.
         further: what else is asked beside it (when, where, why, how).
-        person: ``"you"``, ``"he"``, ``"she"``, ``"they"``; the asker is not listed.
+        person: ``"i"``, ``"you"``, ``"he"``, ``"she"``, ``"they"`` in order; empty where there is
+            no other person than the asker.
+        small: words of grammar that must agree in long texts, sorted.
+        odd: words that are grammar in a sentence and may be content in keywords, sorted.
+        pointing: how often something is pointed at ("this error"), which only its asker can see.
         tense: ``"past"``, ``"present"``, ``"future"``; modality: ``"must"``, ``"can"``.
+        names: folded words that are written with a capital inside a sentence.
         residue: characters that belong to no term (emoji, operators).
         cut: whether the text is longer than what was analysed.
     """
@@ -69,12 +87,16 @@ class Analysis:
     numbers: tuple[str, ...]
     identifiers: tuple[str, ...]
     quoted: tuple[str, ...]
-    negations: int
+    negated: tuple[str, ...]
     question: str
     further: frozenset[str]
-    person: frozenset[str]
+    person: tuple[str, ...]
+    small: tuple[str, ...]
+    odd: tuple[str, ...]
+    pointing: int
     tense: frozenset[str]
     modality: frozenset[str]
+    names: frozenset[str]
     residue: str
     cut: bool
 
@@ -106,20 +128,25 @@ def analyse(text: str) -> Analysis:
     text = text[:ANALYSED_CHARACTERS]
     scanned = scan(text)
     tokens = _without_phrases(_expanded(scanned.tokens))
-    content = _content(tokens, _shouted(text))
+    content = _content(tokens, _shouted(text)) + _lettered(text)
     words = [token.text for token in tokens]
+    clauses = not lex.CLAUSES.isdisjoint(words)
     return Analysis(
         content=content,
         numbers=tuple(sorted(word.key for word in content if word.key.startswith("#"))),
         identifiers=tuple(sorted(word.key for word in content if word.key.startswith("id:"))),
         quoted=_quoted(text),
-        negations=sum(word in lex.NEGATIONS for word in words),
+        negated=_negated(tokens, content, clauses),
         question=_question(words),
         further=frozenset(words) & lex.FURTHER_QUESTIONS,
         person=_person(words),
+        small=_counted(words, lex.SMALL),
+        odd=_counted(words, lex.ODD),
+        pointing=sum(word in lex.POINTING for word in words),
         tense=_tense(words),
         modality=_modality(words),
-        residue=scanned.residue,
+        names=frozenset(name.lower() for name in _NAME.findall(text)),
+        residue=scanned.residue + "".join(_CASED_UNIT.findall(text)),
         cut=cut,
     )
 
@@ -205,7 +232,7 @@ def _content(tokens: Sequence[Token], shouted: frozenset[str]) -> tuple[Content,
     """Content words, numbers and identifiers in order, each with its place in a phrase."""
     content: list[Content] = []
     direction = ""
-    opens, joined = True, False
+    opens, joined, article = True, False, ""
     position = 0
     while position < len(tokens):
         token = tokens[position]
@@ -214,13 +241,14 @@ def _content(tokens: Sequence[Token], shouted: frozenset[str]) -> tuple[Content,
         if used:
             word = key.lstrip("#")
         elif token.kind == "identifier":
-            key = "id:" + (re.sub(r"[-_.]", "", word.removesuffix("()")) or word)
+            key = "id:" + (_SEPARATOR.sub("", word.removesuffix("()")) or word)
         elif token.kind == "character":
             key = word
         elif word in lex.NEGATIONS:
             direction = word if word in lex.NEGATING_PREPOSITIONS else ""
-            opens, joined = True, False
+            opens, joined, article = True, False, ""
         elif word in lex.FUNCTION and not _is_content(tokens, position, shouted):
+            article = lex.ARTICLE_KINDS.get(word, "")
             if word not in lex.ARTICLES:
                 direction = _direction(tokens, position)
                 joined = word == "and" and not opens
@@ -228,7 +256,7 @@ def _content(tokens: Sequence[Token], shouted: frozenset[str]) -> tuple[Content,
         else:
             key = _key(word)
         if key:
-            content.append(Content(key, word, direction, opens, joined))
+            content.append(Content(key, word, direction, opens, joined, article))
             opens, joined = False, False
         position += used or 1
     return tuple(content)
@@ -241,8 +269,15 @@ def _shouted(text: str) -> frozenset[str]:
     return frozenset(word.lower() for word in _SHOUTED.findall(text))
 
 
+def _lettered(text: str) -> tuple[Content, ...]:
+    """Single letters and quoted grammar that are names of themselves, not words of the sentence."""
+    letters = [] if text.isupper() else [found[-1].lower() for found in _LETTER.findall(text)]
+    spans = [span for span in _quoted(text) if not _content(scan(span).tokens, frozenset())]
+    return tuple(Content(f"id:{name}", name) for name in (*letters, *spans))
+
+
 def _quoted(text: str) -> tuple[str, ...]:
-    if not any(mark in text for mark in "`\"“'«"):
+    if _QUOTES.isdisjoint(text):
         return ()
     spans = ("".join(groups) for groups in _QUOTED.findall(text))
     return tuple(sorted(" ".join(fold(span).split()) for span in spans))
@@ -250,16 +285,19 @@ def _quoted(text: str) -> tuple[str, ...]:
 
 def _expanded(tokens: Sequence[Token]) -> list[Token]:
     """Contractions in full, and filler left out."""
+    first, last = 0, len(tokens)
+    while first < last and tokens[first].text in lex.INTERJECTIONS | lex.FILLER:
+        first += 1
+    while last > first and tokens[last - 1].text in lex.INTERJECTIONS | lex.FILLER:
+        last -= 1
     expanded: list[Token] = []
-    for token in tokens:
-        if token.kind == "word":
-            if token.text in lex.FILLER:
-                continue
-            parts = lex.CONTRACTIONS.get(token.text)
-            if parts is not None:
-                expanded.extend(Token(part, "word") for part in parts)
-                continue
-        expanded.append(token)
+    for token in tokens[first:last]:
+        if token.kind != "word":
+            expanded.append(token)
+        elif token.text in lex.CONTRACTIONS:
+            expanded.extend(Token(part, "word") for part in lex.CONTRACTIONS[token.text])
+        elif token.text not in lex.FILLER:
+            expanded.append(token)
     return expanded
 
 
@@ -322,16 +360,28 @@ def _is_content(tokens: Sequence[Token], position: int, shouted: frozenset[str])
     word = tokens[position].text
     if word in shouted:
         return True
-    before = tokens[position - 1] if position else None
-    after = tokens[position + 1] if position + 1 < len(tokens) else None
+    before = tokens[position - 1].text if position else ""
+    after = tokens[position + 1].text if position + 1 < len(tokens) else ""
     if word == "may":
-        return (after is not None and after.kind == "number") or (
-            before is not None and (before.kind == "number" or before.text in lex.BEFORE_MONTH)
-        )
+        beside = (*tokens[max(0, position - 1) : position], *tokens[position + 1 : position + 2])
+        return before in lex.BEFORE_MONTH or any(token.kind == "number" for token in beside)
     if word == "on":
-        if before is not None and before.text in lex.TAKES_ON:
-            return True
-        return before is not None and (after is None or after.text in lex.DIRECTIONS)
+        return before in lex.TAKES_ON or bool(before and (not after or after in lex.DIRECTIONS))
+    if word in lex.DOING:
+        main = any(token.text in lex.DOING for token in tokens[:position])
+        return main or word == "doing" or before in lex.BEFORE_VERB
+    if word == "it":  # "it support", but "it is useful"
+        return not before and bool(after) and after not in lex.AFTER_PRONOUN
+    if word == "am":
+        return position > 0 and tokens[position - 1].kind == "number"
+    if word == "in" and before in lex.BEING and position > 1:
+        return tokens[position - 2].text == "what"
+    if word == "will":
+        return before in lex.ARTICLES
+    if word in lex.DANGLING:
+        return bool(before) and not after
+    if word == "some":
+        return before == "are"
     return False
 
 
@@ -353,6 +403,10 @@ def _key(word: str) -> str:
 
 
 def _question(words: Sequence[str]) -> str:
+    if len(words) > 1 and words[0] in lex.BEING and words[1] == "there":
+        return "is there"
+    if len(words) > 1 and words[0] in lex.ASKING and words[1] not in lex.NEGATIONS:
+        return "yes/no"
     for position, word in enumerate(words):
         if word in lex.QUESTION_WORDS:
             after = words[position + 1] if position + 1 < len(words) else ""
@@ -361,15 +415,44 @@ def _question(words: Sequence[str]) -> str:
             if word in ("whom", "whose"):
                 return "who"
             return "what" if word == "which" else word
-    asks = len(words) > 1 and words[0] in lex.ASKING and words[1] not in lex.NEGATIONS
-    return "yes/no" if asks else ""
+    return ""
 
 
-def _person(words: Sequence[str]) -> frozenset[str]:
-    people = {lex.THIRD_PERSON[word] for word in words if word in lex.THIRD_PERSON}
-    if any(word in lex.SECOND_PERSON for word in words):
-        people.add("you")
-    return frozenset(people)
+def _counted(words: Sequence[str], among: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(lex.SMALL_FORMS.get(word, word) for word in words if word in among))
+
+
+def _person(words: Sequence[str]) -> tuple[str, ...]:
+    people: list[str] = []
+    for word in words:
+        person = lex.THIRD_PERSON.get(word, "")
+        if word in lex.SECOND_PERSON:
+            person = "you"
+        elif word in lex.FIRST_PERSON:
+            person = "i"
+        if person and person not in people[-1:]:
+            people.append(person)
+    return tuple(people) if people != ["i"] else ()
+
+
+def _negated(tokens: Sequence[Token], content: Sequence[Content], clauses: bool) -> tuple[str, ...]:
+    """What stands after each negation, sorted; ``""`` where it goes with a helping verb.
+
+    "Why does it not work" and "why doesn't it work" differ in what stands there. With several
+    clauses it still has to be the same word.
+    """
+    texts = {word.text: word.key for word in content}
+    found = []
+    for position, token in enumerate(tokens):
+        if token.text not in lex.NEGATIONS:
+            continue
+        helping = position > 0 and tokens[position - 1].text in lex.ASKING
+        if helping and not clauses:
+            found.append("")
+            continue
+        after = (other.text for other in tokens[position + 1 :])
+        found.append(next((texts[text] for text in after if text in texts), ""))
+    return tuple(sorted(found))
 
 
 def _tense(words: Sequence[str]) -> frozenset[str]:
@@ -422,12 +505,13 @@ def multiset_difference(
     return tuple(sorted((left - right).elements())), tuple(sorted((right - left).elements()))
 
 
-def same_order(first: Sequence[Content], second: Sequence[Content]) -> bool:
+def same_order(first: Sequence[Content], second: Sequence[Content], nominal: bool = True) -> bool:
     """Whether two orders of the same words say the same, as far as can be told for certain.
 
     Harmless are: a particle that moves ("turn the light off"), two things joined by "and" or "or",
     a whole phrase that moves with its preposition ("in Rome, where ..."), and a noun that moves
-    before the one it was joined to ("weather in Rome", "Rome weather").
+    before the one it was joined to ("weather in Rome", "Rome weather"). ``nominal``: the texts
+    begin with a noun and not with a verb, whose object and subject would be exchanged by that.
 
     >>> same_order(
     ...     analyse("What is the weather in New York").content, analyse("New York weather").content
@@ -443,7 +527,9 @@ def same_order(first: Sequence[Content], second: Sequence[Content]) -> bool:
     one, two = _phrases(_settled(first)), _phrases(_settled(second))
     if one == two or _one_moved(one, two):
         return True
-    return len(first) > 2 and not _flattened(one).isdisjoint(_flattened(two))
+    if len(first) < 3:
+        return False
+    return _plain(one) in _moved(two, nominal) or _plain(two) in _moved(one, nominal)
 
 
 Phrase = tuple[str, tuple[str, ...]]
@@ -497,23 +583,40 @@ def _one_moved(one: Sequence[Phrase], two: Sequence[Phrase]) -> bool:
     return False
 
 
-def _flattened(phrases: Sequence[Phrase]) -> set[tuple[str, ...]]:
-    """The words in order, and the same with each joined noun moved before the one it belongs to.
+Flat = tuple[str, ...]
 
-    A "|" stands where grammar other than a joining preposition separates two words.
-    """
-    plain: tuple[str, ...] = ()
-    whole: tuple[str, ...] = ()
-    last: tuple[str, ...] = ()
-    previous: tuple[str, ...] = ()
+
+def _plain(phrases: Sequence[Phrase]) -> Flat:
+    """The words in order; "|" where more than a joining preposition separates them."""
+    plain: Flat = ()
     for direction, keys in phrases:
-        if direction in lex.JOINING and previous:
-            plain += keys
+        plain += keys if direction in lex.JOINING or not plain else ("|", *keys)
+    return plain
+
+
+def _moved(phrases: Sequence[Phrase], nominal: bool) -> set[Flat]:
+    """``_plain`` with every noun of a joining preposition moved before what it belongs to.
+
+    That is the whole phrase before it ("tyre pressure of the car"), or the last word of that
+    ("lower the volume of the speakers").
+    """
+    whole: Flat = ()
+    last: Flat = ()
+    previous: Flat = ()
+    for direction, keys in phrases:
+        if direction in lex.JOINING and previous and _movable(previous, keys):
             whole = whole[: -len(previous)] + keys + previous
             last = last[:-1] + keys + last[-1:]
             previous = keys + previous
         else:
-            gap = ("|",) if plain else ()
-            plain, whole, last = plain + gap + keys, whole + gap + keys, last + gap + keys
-            previous = keys
-    return {plain, whole, last}
+            gap = ("|",) if previous else ()
+            whole, last, previous = whole + gap + keys, last + gap + keys, keys
+    if nominal:
+        return {whole, last}
+    return {last} if phrases and len(phrases[0][1]) > 1 else set()
+
+
+def _movable(noun: Flat, before: Flat) -> bool:
+    """Whether it means the same with ``before`` in front: not where numbers or units are counted."""
+    counted = any(key.startswith("#") for key in noun)
+    return not counted and not (lex.UNITS.intersection(noun) and lex.UNITS.intersection(before))

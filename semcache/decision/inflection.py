@@ -40,6 +40,9 @@ _WHOLE = frozenset(
     "during thing nothing something anything everything morning evening king ring spring string "
     "wing sing bring wedding building bed red need feed speed seed indeed hundred sacred naked "
     "series species physics politics economics mathematics athletics sms dns aws ios macos "
+    "engineering nursing processing bearing accounting banking marketing housing clothing training "
+    "programming painting drawing writing reading feeling saying boring interesting exciting "
+    "confusing forced used interested bored "
     "us process access address business across loss boss cross dress express class glass mass pass "
     "beijing meaning being ceiling united species glasses jeans trousers scissors wells".split()
 )  # fmt: skip

@@ -156,12 +156,6 @@ PHRASES: Mapping[tuple[str, ...], tuple[str, ...]] = {
         what time = when
         at what time = when
         how many different = how many
-        what kind of = what
-        what kinds of = what
-        what type of = what
-        what types of = what
-        what sort of = what
-        what sorts of = what
         who is the person that = who
         who is the person who = who
         i want to
@@ -212,11 +206,12 @@ PHRASES: Mapping[tuple[str, ...], tuple[str, ...]] = {
 }
 
 # Words that are never part of what is asked.
-FILLER = _words(
+FILLER = _words("please pls plz kindly really actually basically hmm um uh uhh olly alexa siri")
+# The same at the beginning or the end only ("well, how ..."; but "an oil well").
+INTERJECTIONS = _words(
     """
-    please pls plz kindly hi hello hey thanks thank ok okay oh um uh well so just really actually
-    basically simply exactly yeah yes yep yeap yup hmm uhh anyway also quickly sorry olly alexa siri
-    sir now currently presently
+    hi hello hey thanks thank ok okay oh well so just simply yeah yes yep yeap yup anyway also
+    quickly sorry sir now currently presently
     """
 )
 
@@ -226,7 +221,7 @@ FUNCTION = _words(
     """
     a an the this that these those some any there here it its
     i me my mine we our ours you your yours he him his she her hers they them their theirs
-    myself yourself one ones
+    one ones
     is are am was were be been being do does did doing have has had having will would shall should
     can could may might must going get got getting
     gotten whether
@@ -243,18 +238,45 @@ NEGATING_PREPOSITIONS = _words("without except unless")
 
 THIRD_PERSON: Mapping[str, str] = _groups(
     """
-    he him his himself
-    she her hers herself
-    they them their theirs themselves
+    he him his
+    she her hers
+    they them their theirs
     """
 )
-SECOND_PERSON = _words("you your yours yourself")
-FIRST_PERSON = _words("i me my mine myself we our ours ourselves")
+SECOND_PERSON = _words("you your yours")
+FIRST_PERSON = _words("i me my mine we our ours")
+# What only the asker can see: "this error" is not any error.
+POINTING = _words("this these those")
+
+# A text of so many content words says small things on purpose; there these must agree, too.
+LONG = 8
+SMALL = _words("i me mine we to from by with as about than who whom and into being been")
+# In keywords ("trash can", "living will") these need not be grammar.
+ODD = _words("can will may might must mine her his who being by as")
+SMALL_FORMS: Mapping[str, str] = {"into": "to", "me": "i"}
+ARTICLE_KINDS: Mapping[str, str] = _groups(
+    """
+    the my our your his her their its this that these those
+    a an
+    """
+)
+
+BEING = _words("is are was were")
+# "do" is content as a second one ("what does it do?") or after "to" or a modal verb.
+DOING = _words("do does did doing")
+BEFORE_VERB = _words("to can could should would must will might may")
+# At the end of a text these ask something of their own: "what is it for?".
+DANGLING = _words("for about from")
+# With one of these there is more than one statement that "not" could belong to.
+CLAUSES = _words("and but or who that which if when where because while though although")
 
 # "has" and "have" make a perfect, which stands for both the past and the present.
 PAST = _words("was were did had could")
 PRESENT = _words("is are am do does")
 FUTURE = _words("will shall")
+# In these questions the future asks something else than the present; in "how long will it take"
+# it does not.
+TENSED = _words("why who what") | frozenset({"yes/no", "is there"})
 OBLIGATION = _words("should must ought shall")
 ABILITY = _words("can could may might")
 
@@ -289,7 +311,17 @@ DIRECTIONS: Mapping[str, str] = _groups(
 # are exchanged freely ("on the app", "in the app").
 OPPOSED = frozenset(
     frozenset(pair.split("/"))
-    for pair in "to/from to/by for/by of/by about/by about/to than/to than/by than/from and/to and/than".split()
+    for pair in "to/from to/by for/by of/by about/by about/to than/to than/by than/from and/to and/than in/with "
+    "by/ about/ than/ from/".split()
+)
+AFTER_PRONOUN = FUNCTION | NEGATIONS | FILLER | INTERJECTIONS
+# Units that are asked for in one another: "lbs in kg" is not "kg in lbs".
+UNITS = _words(
+    """
+    kilogram gram pound ounce stone kilometer meter centimeter millimeter mile inch feet foot yard
+    liter milliliter gallon cup pint hour minute sec day week month year dollar euro yen rupee usd
+    eur gbp celsius fahrenheit kelvin c f kb mb gb tb byte bit degree percent
+    """
 )
 # Prepositions that only join a noun to another: "the weather in Rome" is "Rome weather".
 JOINING = _words("of for in on at")

@@ -52,7 +52,7 @@ _TOKEN = re.compile(
   | (?P<mail>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
   | (?P<thousands>(?<![\w.])[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w,]))
   | (?P<number>(?<![\w.])[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?![\w]|[-./:,]\w))
-  | (?P<clitic>(?<=\s)'(?:s|d|ll|ve|re|m)(?!\w))
+  | (?P<clitic>(?<=\s)'(?:s|d|ll|ve|re|m)(?![\w-]))
   | (?P<compound>\w+(?:[-_.:/+&'\#\\]+\w+)*(?:\(\)|[+\#]+(?!\w))?)
   | (?P<symbol>[$€£¥₹%°]|(?<=\s)&(?=\s)|\.\.\.(?=[\s?!.]*$))
     """,
@@ -79,6 +79,9 @@ _NUMBER_WORDS = re.compile(r"(\d+(?:\.\d+)?)((?:-[^\W\d_]{2,})+)")
 _ACRONYM = re.compile(r"[^\W\d_](?:\.[^\W\d_])+")
 # Punctuation whose presence or absence does not change what is asked.
 _SILENT = frozenset(".,!?;:'\"`()-‐‑–—…“”„‘’«»¿¡·•")
+
+# With one of these a text holds code or a formula, where every mark counts.
+_CODE = frozenset("=<>+*/^|~\\[]{}@#&")
 
 
 def fold(text: str) -> str:
@@ -131,8 +134,17 @@ def scan(text: str) -> Scan:
         else:
             tokens.append(Token(word, "identifier"))
     residue.append(folded[end:])
-    kept = "".join(c for c in "".join(residue) if not c.isspace() and c not in _SILENT)
-    return Scan(tuple(tokens), kept)
+    return Scan(tuple(tokens), _told(residue))
+
+
+def _told(gaps: list[str]) -> str:
+    """What is not ordinary punctuation; in code and formulas, punctuation too."""
+    loud = "".join(c for c in "".join(gaps) if not c.isspace() and c not in _SILENT)
+    if _CODE.isdisjoint(loud):
+        return loud
+    inner = (gap.rstrip().rstrip(",.;:?!") if gap[-1:].isspace() else gap for gap in gaps[:-1])
+    inside = "".join("".join(inner).split())
+    return inside + "".join(gaps[-1].rstrip(".?! ").split())
 
 
 def _compound(word: str) -> list[Token]:
@@ -160,7 +172,10 @@ def _compound(word: str) -> list[Token]:
         return [Token(word, "identifier")]
     if "&" in word:
         return [Token(word, "word")]
-    return [Token(part, "word") for part in re.split(r"[-/:]", word)]
+    parts = re.split(r"[-/:]", word)
+    if any(len(part) == 1 for part in parts):
+        return [Token("".join(parts), "word")]  # "e-mail", "x-ray", "vitamin-a"
+    return [Token(part, "word") for part in parts]
 
 
 def terms(text: str) -> tuple[str, ...]:

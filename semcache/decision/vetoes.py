@@ -93,10 +93,13 @@ def quoted(pair: Pair) -> str | None:
 
 
 def negation(pair: Pair) -> str | None:
-    """One negates and the other does not, or not as often."""
-    if pair.query.negations == pair.candidate.negations:
-        return None
-    return f"{pair.query.negations} / {pair.candidate.negations} negations"
+    """One negates and the other does not, or not the same."""
+    ours, theirs = pair.query.negated, pair.candidate.negated
+    if len(ours) != len(theirs):
+        return f"{len(ours)} / {len(theirs)} negations"
+    if ours != theirs:
+        return _sides([f"not {word}" for word in ours], [f"not {word}" for word in theirs])
+    return None
 
 
 def antonym(pair: Pair) -> str | None:
@@ -125,7 +128,8 @@ def order(pair: Pair) -> str | None:
     first, second = pair.alignment.first, pair.alignment.second
     if (turned := _turned(first, second)) is not None:
         return turned
-    if same_order(first, second):
+    nominal = {pair.query.question, pair.candidate.question} <= {"what", ""}
+    if same_order(first, second, nominal):
         return None
     return _sides([word.text for word in first], [word.text for word in second])
 
@@ -160,13 +164,50 @@ def question(pair: Pair) -> str | None:
 
 def person(pair: Pair) -> str | None:
     """They are about different people: mine or yours, his or hers."""
-    left, right = pair.query.person, pair.candidate.person
-    return _sides(sorted(left - right), sorted(right - left))
+    ours, theirs = pair.query.person, pair.candidate.person
+    return None if ours == theirs else _sides(ours, theirs)
+
+
+def inflection(pair: Pair) -> str | None:
+    """One thing or several ("a card" and "cards" are the same); doing it or having it done."""
+    theirs = {word.key: word for word in pair.alignment.second}
+    names = pair.query.names | pair.candidate.names
+    for word in pair.alignment.first:
+        other = theirs.get(word.key)
+        if other is None or other.text == word.text:
+            continue
+        one, two = word.text, other.text
+        number = one + "s" == two or two + "s" == one
+        named = not names.isdisjoint((one, two))
+        generic = {word.article, other.article} == {"a", ""}
+        voice = (one.endswith("ing") and two.endswith("ed")) or (
+            two.endswith("ing") and one.endswith("ed")
+        )
+        if voice or (number and (named or not generic)):
+            return _sides([one], [two])
+    return None
+
+
+def grammar(pair: Pair) -> str | None:
+    """In a long text or in keywords a small word differs: by, to, from, me, it."""
+    if max(len(pair.query.content), len(pair.candidate.content)) >= lex.LONG:
+        return _sides(*multiset_difference(pair.query.small, pair.candidate.small))
+    if not pair.query.question and not pair.candidate.question:
+        return _sides(*multiset_difference(pair.query.odd, pair.candidate.odd))
+    return None
+
+
+def pointing(pair: Pair) -> str | None:
+    """One is about a thing that only the asker sees ("this error"), the other about any."""
+    ours, theirs = pair.query.pointing, pair.candidate.pointing
+    return None if ours == theirs else f"{ours} / {theirs} times this"
 
 
 def tense(pair: Pair) -> str | None:
     """One asks of the past, the other of the present or the future."""
     left, right = pair.query.tense, pair.candidate.tense
+    if ("future" in left) != ("future" in right) and pair.query.question in lex.TENSED:
+        return _sides(sorted(left), sorted(right))
     for ours, theirs in ((left, right), (right, left)):
         later = theirs & {"present", "future"}
         if "past" in ours and later and "past" not in theirs and not ours & later:
@@ -206,6 +247,15 @@ VETOES: Mapping[str, Rule] = MappingProxyType(
             (order, ("Convert euros to dollars", "Convert dollars to euros")),
             (question, ("When did Rome burn?", "Why did Rome burn?")),
             (person, ("What is my name?", "What is your name?")),
+            (inflection, ("Dim the light in the bedroom", "Dim the light in the bedrooms")),
+            (
+                grammar,
+                (
+                    "Write a polite mail asking my boss for leave on Friday, sent to my team",
+                    "Write a polite mail asking my boss for leave on Friday, sent by my team",
+                ),
+            ),
+            (pointing, ("How do I fix this error?", "How do I fix an error?")),
             (tense, ("Who is the pope?", "Who was the pope?")),
             (modality, ("Can I take it with milk?", "Should I take it with milk?")),
             (symbol, ("Is x < y?", "Is x > y?")),

@@ -43,9 +43,12 @@ OPEN_WAIT_S = 2.0
 # More would not read faster: Python's lock lets one thread at a time handle rows.
 MAX_READERS = 8
 
-# Pages (4 KiB) in the log before a commit copies them into the database: 16 MiB. The default of
-# 1,000 made every 30th put do that work.
-CHECKPOINT_PAGES = 4096
+# The log's size, in bytes, at which it is copied into the database in the background. A put writes
+# 28 pages, so SQLite's default of 1,000 pages would have every 35th put wait for the disk.
+CHECKPOINT_BYTES = 16 * 2**20
+
+# Where the background does not keep up: pages (4 KiB) after which a commit does it after all.
+CHECKPOINT_PAGES = 16_384
 
 # KiB of pages that one connection remembers.
 CACHE_KIB = 4096
@@ -73,6 +76,7 @@ class Connections:
             raise ConfigurationError("the path of a database must not hold a NUL byte")
         self.wait = wait
         self.path = Path(path).expanduser().absolute()
+        self._log = self.path.with_name(self.path.name + "-wal")
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._opening = threading.Lock()
         self._opened = 0
@@ -81,8 +85,12 @@ class Connections:
         self._patience = -1.0
         self._closed = False
         self._broken: str | None = None
-        self.before_fork: list[Callable[[], None]] = []
-        self.after_fork: list[Callable[[bool], None]] = []
+        # Called before a fork: to stop what runs in the background, then, once all connections
+        # are closed, to take the locks that the child must find in order. Afterwards both sides
+        # undo it; the argument says whether this is the child.
+        self.pause: list[Callable[[], object]] = []
+        self.freeze: list[Callable[[], object]] = []
+        self.resume: list[Callable[[bool], None]] = []
         with _translated(self.path):
             self._make_file()
             self._writer = self._open()
@@ -239,6 +247,23 @@ class Connections:
         finally:
             self._writing.release()
 
+    @property
+    def log_is_long(self) -> bool:
+        """Whether the write-ahead log should be copied into the database."""
+        try:
+            return self._log.stat().st_size > CHECKPOINT_BYTES
+        except OSError:
+            return False
+
+    def checkpoint(self) -> None:
+        """Copy the log into the database, as far as readers and writers allow it just now."""
+        db = self.take()
+        try:
+            with _translated(self.path):
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            self.give(db)
+
     def translate(self, error: sqlite3.Error) -> StoreError:
         """The ``StoreError`` that says what ``error`` means and what to do."""
         return _translate(error, self.path)
@@ -274,8 +299,8 @@ class Connections:
         self._patience = -1.0
 
     def _close_for_fork(self) -> None:
-        for prepare_fork in self.before_fork:
-            prepare_fork()
+        for pause in self.pause:
+            pause()
         self._opening.acquire()
         self._writing.acquire()
         deadline = time.monotonic() + FORK_WAIT_S
@@ -288,6 +313,8 @@ class Connections:
             with contextlib.suppress(sqlite3.Error):
                 db.close()
         self._drop_writer()
+        for freeze in self.freeze:
+            freeze()
 
     def _resume_after_fork(self, in_child: bool) -> None:
         if in_child:
@@ -297,10 +324,10 @@ class Connections:
                 "this process was forked in the middle of a long read of another thread; open a "
                 "new cache in the child, or fork before opening one"
             )
+        for resume in self.resume:
+            resume(in_child)
         self._writing.release()
         self._opening.release()
-        for resume in self.after_fork:
-            resume(in_child)
 
 
 _forkable: weakref.WeakSet[Connections] = weakref.WeakSet()

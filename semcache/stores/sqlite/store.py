@@ -7,11 +7,11 @@ import math
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from semcache.candidates import CorpusStats, Found, SearchResult
-from semcache.entry import Entry
+from semcache.entry import CLOCK_TOLERANCE_S, Entry
 from semcache.errors import ConfigurationError, EmbeddingError, StoreError
 from semcache.stores.background import Background
 from semcache.stores.base import BaseStore, Caps, Selection, StoreStats
@@ -22,11 +22,14 @@ from semcache.stores.sqlite.change import (
     batches,
     marks,
     padded,
+    set_average_idf,
+    terms_by_df,
 )
 from semcache.stores.sqlite.connections import DEFAULT_WAIT_S, LEASE_PATIENCE, Connections
 from semcache.stores.sqlite.schema import (
     ENTRY_COLUMNS,
     ENTRY_WIDTH,
+    INDEX_FOR_EVICTION,
     entry_of,
     from_column,
     texts_from_column,
@@ -36,6 +39,7 @@ from semcache.stores.sqlite.vectors import Vectors, matrix, to_blob
 
 if TYPE_CHECKING:
     from semcache.stores.base import Vector
+    from semcache.stores.vector_index import Partition
 
 _log = logging.getLogger(__name__)
 
@@ -46,11 +50,14 @@ TOUCHES_PENDING = 256
 REMOVE_STEP = 1024
 
 # Candidates asked of the index beyond ``k``: int8 errs by about 0.01, and some may have expired.
-OVER_FETCH = 16
+OVER_FETCH = 8
 
-# How far a search goes on when what it found had expired: 24, 96, 384, 1,536. What is gone is
+# How far a search goes on when what it found had expired: 18, 72, 288, 1,152. What is gone is
 # forgotten on the way, so the next search goes on where this one ended.
-MAX_FETCH = 1536
+MAX_FETCH = 1152
+
+# Writes between two looks at the size of the log (~3 us).
+LOOK_AT_LOG_EVERY = 32
 
 # Pages given back to the file system in one go (4 MiB).
 VACUUM_STEP = 1024
@@ -69,11 +76,17 @@ _PLACE = (
     "WHERE s.digest = ?1"
 )
 
-_FOUND = (
-    f"SELECT {ENTRY_COLUMNS.format(answer='NULL')}, e.seq, e.terms, v.vector "
-    "FROM entries e JOIN uses u ON u.seq = e.seq "
-    "LEFT JOIN vectors v ON v.seq = e.seq AND v.part_id = ? "
+# What it takes to say whether an entry is a candidate, and how near; the rest is read for those
+# that are returned.
+_CANDIDATES = (
+    "SELECT e.seq, e.created, e.expires, e.quarantined, v.vector "
+    "FROM entries e LEFT JOIN vectors v ON v.seq = e.seq AND v.part_id = ? "
     "WHERE e.scope_id = ? AND e.seq IN ({})"
+)
+
+_FOUND = (
+    f"SELECT {ENTRY_COLUMNS.format(answer='NULL')}, e.seq, e.terms "
+    "FROM entries e JOIN uses u ON u.seq = e.seq WHERE e.seq IN ({})"
 )
 
 
@@ -113,13 +126,18 @@ class SqliteStore(BaseStore):
         self._connections = Connections(path, timeout)
         self.url = f"sqlite:///{self._connections.path}"
         self._vectors = Vectors(self._connections)
-        self._background = Background(self._flush_soon)
+        self._background = Background(self._run_soon)
         self._touching = threading.Lock()
         self._touches: dict[str, int] = {}
         self._fingerprints: dict[int, str] = {}
         self._now = -math.inf
-        self._connections.before_fork.append(self._before_fork)
-        self._connections.after_fork.append(self._after_fork)
+        self._writes = 0
+        if self._caps != Caps():
+            with self._connections.writing() as db:
+                db.execute(INDEX_FOR_EVICTION)
+        self._connections.pause.append(self._background.step.acquire)
+        self._connections.freeze.append(self._touching.acquire)
+        self._connections.resume.append(self._after_fork)
 
     # The secret ------------------------------------------------------------------------------
 
@@ -203,18 +221,10 @@ class SqliteStore(BaseStore):
             from semcache.stores.vector_index import checked
 
             vector = checked(vector)
-        db = self._connections.take()
-        try:
-            place = db.execute(_PLACE, (scope, to_column(fingerprint))).fetchone()
-            if place is None:
-                return SearchResult((), CorpusStats(frequencies=dict.fromkeys(terms, 0)))
-            return _Search(self, db, place, fingerprint, vector, terms, k, now).run()
-        except sqlite3.Error as error:
-            raise self._connections.translate(error) from error
-        finally:
-            if db.in_transaction:
-                db.execute("COMMIT")
-            self._connections.give(db)
+        places = self._read(_PLACE, (scope, to_column(fingerprint)))
+        if not places:
+            return SearchResult((), CorpusStats(frequencies=dict.fromkeys(terms, 0)))
+        return _Search(self, places[0], vector, terms, k, now).run()
 
     # Writing ---------------------------------------------------------------------------------
 
@@ -302,9 +312,18 @@ class SqliteStore(BaseStore):
         if full:
             self._background.ask("touches")
 
-    def _flush_soon(self, _: str) -> None:
-        with self._background.step, self._changing():
-            pass
+    def _run_soon(self, task: str | int) -> None:
+        with self._background.step:
+            if task == "touches":
+                with self._changing():
+                    pass
+            elif task == "checkpoint":
+                self._connections.checkpoint()
+            elif isinstance(task, int):
+                with self._connections.reading() as db:
+                    counted = terms_by_df(db, task)
+                with self._connections.writing() as db:
+                    set_average_idf(db, task, *counted)
 
     def _write_touches(self, change: Change) -> dict[str, int]:
         with self._touching:
@@ -325,6 +344,14 @@ class SqliteStore(BaseStore):
                     self._touches[id] = left
                 else:
                     self._touches.pop(id, None)
+
+    def _after_write(self, change: Change) -> None:
+        self._vectors.after_write(change.removed, change.part_vectors)
+        for scope_id in change.stale_scopes:
+            self._background.ask(scope_id)
+        self._writes += 1
+        if self._writes % LOOK_AT_LOG_EVERY == 0 and self._connections.log_is_long:
+            self._background.ask("checkpoint")
 
     def _changing(self) -> _Changing:
         return _Changing(self)
@@ -506,10 +533,6 @@ class SqliteStore(BaseStore):
         self._vectors.close()
         self._connections.close()
 
-    def _before_fork(self) -> None:
-        self._background.step.acquire()
-        self._touching.acquire()
-
     def _after_fork(self, in_child: bool) -> None:
         if in_child:
             # The parent writes them.
@@ -545,24 +568,22 @@ class _Changing:
         self._transaction.__exit__(kind, error, trace)
         if error is None:
             self._store._forget_touches(self._touches)
-            self._store._vectors.after_write(self._change.removed, self._change.part_vectors)
+            self._store._after_write(self._change)
 
 
 class _Search:
-    """One search: what it looks for, and the connection that it reads on."""
+    """One search: what it looks for, and what it has read of it so far."""
 
     def __init__(
         self,
         store: SqliteStore,
-        db: sqlite3.Connection,
         place: Sequence[Any],
-        fingerprint: str,
         vector: Vector | None,
         terms: Sequence[str],
         k: int,
         now: float,
     ) -> None:
-        self.store, self.db, self.vector, self.terms = store, db, vector, terms
+        self.store, self.vector, self.terms = store, vector, terms
         self.k, self.now = max(0, k), now
         self.scope_id, self.documents, self.length, self.average_idf = place[:4]
         self.part_id, self.vectors, self.dimension = place[4:]
@@ -571,18 +592,22 @@ class _Search:
                 f"a vector has {vector.size} numbers where this store has {self.dimension} under "
                 "the same fingerprint; an embedder that changed needs another fingerprint"
             )
+        # Sequence number → created, expires, quarantined, vector; ``None`` where there is no entry.
         self.rows: dict[int, Sequence[Any] | None] = {}
-        self.entries: dict[int, Entry] = {}
 
     def run(self) -> SearchResult:
         partition = None
         if self.vector is not None and self.vectors and self.k:
-            partition = self.store._vectors.ready(
-                self.db, self.part_id, self.vectors, self.dimension
-            )
-        self.db.execute("BEGIN")
+            partition = self.store._vectors.ready(self.part_id, self.vectors, self.dimension)
+        # Another thread may add what was put after this search's view of the file begins; not to
+        # see that does not mean that it is gone.
+        self.judged = 0 if partition is None else partition.last
+        with self.store._connections.reading() as self.db:
+            return self._look(partition)
+
+    def _look(self, partition: Partition | None) -> SearchResult:
         frequencies = self._frequencies(self.terms, {})
-        near = [] if partition is None else self._nearest(partition.search, partition)
+        near = [] if partition is None else self._nearest(partition)
         rare = self._rare(frequencies)
         found = self._found(near, rare)
         others = {term for candidate in found for term in candidate.terms} - frequencies.keys()
@@ -601,11 +626,11 @@ class _Search:
             known.update((from_column(term), df) for term, df in rows)
         return known
 
-    def _nearest(self, nearest: Callable[[Vector, int], list[int]], partition: Any) -> list[int]:
+    def _nearest(self, partition: Partition) -> list[int]:
         assert self.vector is not None
         count = self.k + OVER_FETCH
         while True:
-            seqs = nearest(self.vector, count)
+            seqs = partition.search(self.vector, count)
             live = self._live(seqs)
             enough = len(live) >= self.k or count >= partition.size
             if enough or (count >= MAX_FETCH and partition.has_graph):
@@ -639,36 +664,26 @@ class _Search:
         unknown = [seq for seq in seqs if seq not in self.rows]
         for batch in batches(unknown):
             self.rows.update(dict.fromkeys(batch))
-            for row in self.db.execute(
-                _FOUND.format(marks(batch)), (self.part_id, self.scope_id, *padded(batch))
+            for seq, *row in self.db.execute(
+                _CANDIDATES.format(marks(batch)), (self.part_id, self.scope_id, *padded(batch))
             ):
-                self.rows[row[ENTRY_WIDTH]] = row
-        return [seq for seq in seqs if self._entry(seq) is not None]
+                self.rows[seq] = row
+        return [seq for seq in seqs if self._is_live(self.rows[seq])]
 
-    def _entry(self, seq: int) -> Entry | None:
-        row = self.rows[seq]
-        if row is None or row[17]:
-            return None
-        entry = self.entries.get(seq)
-        if entry is None:
-            entry = self.entries[seq] = entry_of(
-                row, self._fingerprint_name(row[14]), self.store._touches.get(row[0], 0)
-            )
-        return entry if entry.is_live(self.now) else None
-
-    def _fingerprint_name(self, fingerprint_id: int | None) -> str | None:
-        if fingerprint_id is None or fingerprint_id in self.store._fingerprints:
-            return self.store._fingerprints.get(fingerprint_id) if fingerprint_id else None
-        row = self.db.execute(
-            "SELECT name FROM fingerprints WHERE fingerprint_id = ?", (fingerprint_id,)
-        ).fetchone()
-        self.store._fingerprints[fingerprint_id] = name = from_column(row[0])
-        return name
+    def _is_live(self, row: Sequence[Any] | None) -> bool:
+        """``Entry.is_live``, before there is an entry."""
+        if row is None:
+            return False
+        created, expires, quarantined, _ = row
+        early = not self.now >= created - CLOCK_TOLERANCE_S
+        return not (quarantined or early or (expires is not None and self.now >= expires))
 
     def _is_gone(self, seq: int) -> bool:
         """Whether no later search may find it: removed, quarantined, or expired for good."""
+        if seq > self.judged:
+            return False
         row = self.rows[seq]
-        return row is None or bool(row[17]) or (row[5] is not None and row[5] <= self.now)
+        return row is None or bool(row[2]) or (row[1] is not None and row[1] <= self.now)
 
     def _cosines(self, seqs: Sequence[int]) -> dict[int, float]:
         if self.vector is None:
@@ -676,9 +691,9 @@ class _Search:
         from semcache.stores.vector_index import cosines
 
         stored = [
-            (seq, row[ENTRY_WIDTH + 2])
+            (seq, row[3])
             for seq in seqs
-            if (row := self.rows[seq]) is not None and row[ENTRY_WIDTH + 2] is not None
+            if (row := self.rows[seq]) is not None and row[3] is not None
         ]
         if not stored:
             return {}
@@ -687,18 +702,34 @@ class _Search:
 
     def _found(self, near: Sequence[int], rare: Sequence[int]) -> tuple[Found, ...]:
         seqs = list(dict.fromkeys([*near, *rare]))
+        rows: dict[int, Sequence[Any]] = {}
+        for batch in batches(seqs):
+            for row in self.db.execute(_FOUND.format(marks(batch)), padded(batch)):
+                rows[row[ENTRY_WIDTH]] = row
         cosine = self._cosines(seqs)
         by_vector, by_terms = set(near), set(rare)
+        touches = self.store._touches
         found = []
         # Stable: those without a cosine stay in the order of their rare terms.
         for seq in sorted(seqs, key=lambda seq: -cosine.get(seq, -2.0)):
-            row = self.rows[seq]
-            assert row is not None
+            row = rows[seq]
+            entry = entry_of(row, self._fingerprint_name(row[14]), touches.get(row[0], 0))
             both = seq in by_vector and seq in by_terms
             by = "both" if both else "vector" if seq in by_vector else "terms"
             terms = texts_from_column(row[ENTRY_WIDTH + 1])
-            found.append(Found(self.entries[seq], cosine.get(seq), terms, by))
+            found.append(Found(entry, cosine.get(seq), terms, by))
         return tuple(found)
+
+    def _fingerprint_name(self, fingerprint_id: int | None) -> str | None:
+        if fingerprint_id is None:
+            return None
+        names = self.store._fingerprints
+        if fingerprint_id not in names:
+            row = self.db.execute(
+                "SELECT name FROM fingerprints WHERE fingerprint_id = ?", (fingerprint_id,)
+            ).fetchone()
+            names[fingerprint_id] = from_column(row[0])
+        return names[fingerprint_id]
 
 
 def _condition(selection: Selection) -> tuple[str, list[Any]]:

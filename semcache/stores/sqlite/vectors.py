@@ -76,7 +76,6 @@ class _Slot:
     def __init__(self) -> None:
         self.partition: Partition | None = None
         self.caught_up = threading.Event()
-        self.restored = False
 
 
 class Vectors:
@@ -89,25 +88,24 @@ class Vectors:
         self._lock = threading.Lock()
         self._background = Background(self._prepare)
         self._puts = 0
-        connections.before_fork.append(self._before_fork)
-        connections.after_fork.append(self._after_fork)
+        self._frozen: list[Partition] = []
+        connections.pause.append(self._background.step.acquire)
+        connections.freeze.append(self._freeze)
+        connections.resume.append(self._after_fork)
 
     # Searching -------------------------------------------------------------------------------
 
-    def ready(
-        self, db: sqlite3.Connection, part_id: int, vectors: int, dimension: int
-    ) -> Partition | None:
+    def ready(self, part_id: int, vectors: int, dimension: int) -> Partition | None:
         """The partition as far as it could be brought up to date; ``None`` while nothing is.
 
         Args:
-            db: a reading connection, not in a transaction.
             vectors: how many the file has.
         """
         from semcache.stores.vector_index import Partition
 
         if vectors <= TINY and part_id not in self._slots:
             partition = Partition(dimension)
-            _add(partition, _read(db, part_id, 0, TINY + 1))
+            _add(partition, self._news(part_id, partition, TINY))
             return partition
         slot = self._slot(part_id)
         if slot.partition is None and vectors > INLINE_ROWS:
@@ -115,9 +113,8 @@ class Vectors:
         if slot.partition is None:
             # Two threads may both do this; the one that is late throws its copy away.
             slot.partition = Partition(dimension)
-            slot.restored = True
         partition = slot.partition
-        rows = _read(db, part_id, partition.last, INLINE_ROWS + 1)
+        rows = self._news(part_id, partition, INLINE_ROWS)
         if len(rows) > INLINE_ROWS:
             return self._wait_for(part_id, slot)
         if rows:
@@ -126,6 +123,10 @@ class Vectors:
         if partition.wants_building:
             self._background.ask(part_id)
         return partition
+
+    def _news(self, part_id: int, partition: Partition, limit: int) -> list[tuple[int, bytes]]:
+        with self._reader() as db:
+            return _read(db, part_id, partition.last, limit + 1)
 
     def _slot(self, part_id: int) -> _Slot:
         with self._lock:
@@ -137,6 +138,7 @@ class Vectors:
             return slot
 
     def _wait_for(self, part_id: int, slot: _Slot) -> Partition | None:
+        # No connection is held while waiting: others may have exact hits to read.
         slot.caught_up.clear()
         self._background.ask(part_id)
         slot.caught_up.wait(WARM_WAIT_S)
@@ -262,33 +264,47 @@ class Vectors:
     # Saved graphs ----------------------------------------------------------------------------
 
     def _restore(self, part_id: int, slot: _Slot) -> None:
-        from semcache.stores.vector_index import Partition
+        from semcache.stores.vector_index import Partition, graphs_available
 
         with self._background.step:
-            with self._reader() as db:
-                row = db.execute(
-                    "SELECT p.file, p.file_last, p.file_size, p.file_crc, f.dimension "
-                    "FROM partitions p JOIN fingerprints f USING (fingerprint_id) "
-                    "WHERE p.part_id = ?",
-                    (part_id,),
-                ).fetchone()
-            if row is None:
-                return
-            name, last, size, crc, dimension = row
-            if name is not None:
+            while (saved := self._saved(part_id)) is not None:
+                name, last, size, crc, dimension = saved
+                if name is None or not graphs_available():
+                    slot.partition = Partition(dimension)
+                    return
                 try:
                     path = self._folder / name
                     _verify(path, size, crc)
                     slot.partition = Partition.load(path, dimension, last)
-                    slot.restored = True
                     return
-                except (OSError, ValueError, RuntimeError, ImportError) as error:
+                except (OSError, ValueError, RuntimeError) as error:
+                    reason = error
+                # Unless another process has just put a newer one in its place.
+                if self._saved(part_id) == saved:
                     _log.warning(
                         "the saved vector index %s cannot be used (%s); building it again from %s",
-                        name, error, self._connections.path,
+                        name, reason, self._connections.path,
                     )  # fmt: skip
-            slot.partition = Partition(dimension)
-            slot.restored = True
+                    slot.partition = Partition(dimension)
+                    self._forget_saved(part_id, name)
+                    return
+
+    def _forget_saved(self, part_id: int, name: str) -> None:
+        # Failing to write this down costs the next start another warning.
+        with contextlib.suppress(StoreError), self._connections.writing() as db:
+            db.execute(
+                "UPDATE partitions SET file = NULL WHERE part_id = ? AND file = ?", (part_id, name)
+            )
+
+    def _saved(self, part_id: int) -> tuple[Any, ...] | None:
+        """Name, last number, size and checksum of the saved graph, and the vectors' dimension."""
+        with self._reader() as db:
+            row: tuple[Any, ...] | None = db.execute(
+                "SELECT p.file, p.file_last, p.file_size, p.file_crc, f.dimension "
+                "FROM partitions p JOIN fingerprints f USING (fingerprint_id) WHERE p.part_id = ?",
+                (part_id,),
+            ).fetchone()
+            return row
 
     def _save_is_due(self, partition: Partition) -> bool:
         return partition.has_graph and partition.unsaved > max(SAVE_AFTER, partition.size // 4)
@@ -307,8 +323,8 @@ class Vectors:
             with self._connections.writing() as db:
                 named = db.execute(
                     "UPDATE partitions SET file = ?, file_last = ?, file_size = ?, file_crc = ? "
-                    "WHERE part_id = ?",
-                    (name, last, size, crc, part_id),
+                    "WHERE part_id = ? AND (file IS NULL OR file_last < ?)",
+                    (name, last, size, crc, part_id, last),
                 ).rowcount
             self._remove_orphans(None if named else name)
         except (OSError, RuntimeError, StoreError) as error:
@@ -333,12 +349,11 @@ class Vectors:
     def check(self, db: sqlite3.Connection) -> list[str]:
         """Saved graphs that cannot be used, and partitions in memory that lack vectors."""
         problems = []
-        for name, size, crc in db.execute(
-            "SELECT file, file_size, file_crc FROM partitions WHERE file NOTNULL"
+        for part_id, name in db.execute(
+            "SELECT part_id, file FROM partitions WHERE file NOTNULL"
         ).fetchall():
-            try:
-                _verify(self._folder / name, size, crc)
-            except (OSError, ValueError) as error:
+            error = self._error_of_saved(part_id)
+            if error is not None:
                 problems.append(
                     f"the saved vector index {name} cannot be used ({error}); "
                     "it is built again when needed"
@@ -361,6 +376,20 @@ class Vectors:
                 )
         return problems
 
+    def _error_of_saved(self, part_id: int) -> Exception | None:
+        saved = None
+        while True:
+            before, saved = saved, self._saved(part_id)
+            if saved is None or saved[0] is None:
+                return None
+            try:
+                _verify(self._folder / saved[0], *saved[2:4])
+                return None
+            except (OSError, ValueError) as error:
+                # It counts only if no newer one has taken its place meanwhile.
+                if saved == before:
+                    return error
+
     def detail(self) -> dict[str, Any]:
         """What is in memory, for ``stats``."""
         with self._lock:
@@ -382,17 +411,16 @@ class Vectors:
                 self._save(part_id, partition)
         self.forget_all()
 
-    def _before_fork(self) -> None:
-        self._background.step.acquire()
+    def _freeze(self) -> None:
         self._lock.acquire()
-        for slot in self._slots.values():
-            if slot.partition is not None:
-                slot.partition.before_fork()
+        self._frozen = [s.partition for s in self._slots.values() if s.partition is not None]
+        for partition in self._frozen:
+            partition.before_fork()
 
     def _after_fork(self, in_child: bool) -> None:
+        while self._frozen:
+            self._frozen.pop().after_fork()
         for slot in self._slots.values():
-            if slot.partition is not None:
-                slot.partition.after_fork()
             if in_child:
                 slot.caught_up = threading.Event()
         self._lock.release()
@@ -441,7 +469,10 @@ def _verify(path: Path, size: int, crc: int) -> None:
 
 
 def _is_older(name: str, named: Iterable[str]) -> bool:
-    """Whether ``name`` was saved before the file that the database names for its partition."""
+    """Whether the file that the database names for its partition makes ``name`` useless.
+
+    An older graph never takes the place of a newer one, so nobody is about to name it.
+    """
     part, last, _ = name.split("-")
     return any(
         other.split("-")[0] == part and int(other.split("-")[1]) >= int(last) for other in named

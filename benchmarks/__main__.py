@@ -1,0 +1,5 @@
+"""``python -m benchmarks``: the table of budgets."""
+
+from benchmarks.run import app
+
+app()
