@@ -11,7 +11,7 @@ READY = $(VENV)/.ready
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 # In two runs, because looking for examples means to import every file, and tests/ holds some that
 # are made to be run by a test and not to be imported.
-PYTEST = $(BIN)/python -m pytest -q -o addopts=
+PYTEST = $(BIN)/python -m pytest -q
 # Options for the command that a target runs: make demo ARGS=--json
 ARGS =
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,17 +35,19 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
+TOLD_EVERY = 100
 PRECISIONS = (0.99, 0.97, 0.95, 0.90)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two texts, whether they may share an answer, and the group they came with, if any."""
+    """Two texts, whether they may share an answer, and where they come from, if the file says."""
 
     a: str
     b: str
     same: bool
     group: str | None = None
+    domain: str | None = None
 
 
 def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
@@ -71,9 +72,8 @@ def _records(path: Path) -> Iterator[tuple[int, Any]]:
     if not name.endswith((".jsonl", ".jsonl.gz", ".csv")):
         raise ConfigurationError(f"{path}: a file of pairs ends in .jsonl, .jsonl.gz or .csv")
     try:
-        with path.open("rb") as file:
-            raw: Any = gzip.open(file) if name.endswith(".gz") else file
-            text = io.TextIOWrapper(raw, "utf-8-sig", newline="")
+        opener: Any = gzip.open if name.endswith(".gz") else open
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as text:
             if name.endswith(".csv"):
                 reader = csv.DictReader(text, strict=True)
                 for record in reader:
@@ -102,8 +102,14 @@ def _pair(record: Any, where: str) -> Pair:
         raise ConfigurationError(f"{where}: a and b must be text")
     if str(label).strip() not in ("0", "1"):
         raise ConfigurationError(f"{where}: label must be 0 or 1, not {label!r:.40}")
-    group = record.get("group")
-    return Pair(a, b, str(label).strip() == "1", None if group is None else str(group))
+    group, domain = record.get("group"), record.get("domain")
+    return Pair(
+        a,
+        b,
+        str(label).strip() == "1",
+        None if group is None else str(group),
+        None if domain is None else str(domain),
+    )
 
 
 def unique_texts(pairs: Iterable[Pair]) -> list[str]:
@@ -216,8 +222,8 @@ def evaluate(
 ) -> Report:
     """Measure one file of pairs.
 
-    ``embed`` gives unit vectors of unique texts; ``clock`` counts seconds; ``advance`` is told how
-    many pairs were judged since it was last called.
+    ``embed`` gives unit vectors of unique texts; ``clock`` counts seconds; ``advance`` is told now
+    and then how many pairs are judged so far.
     """
     start = clock()
     texts = unique_texts(pairs)
@@ -236,7 +242,8 @@ def evaluate(
                 max_wrong=max_wrong,
             )
         )
-        advance(1)
+        if len(verdicts) % TOLD_EVERY == 0:
+            advance(len(verdicts))
     labels = [pair.same for pair in pairs]
     scores = [verdict.judged[0].score for verdict in verdicts]
     served = [verdict.served is not None for verdict in verdicts]

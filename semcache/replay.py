@@ -10,6 +10,7 @@ import gzip
 import json
 import math
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -172,7 +173,7 @@ def read_prompts(path: str | Path, group: str | None = None) -> Iterator[Prompt]
                     yield _prompt(f"{source}, line {number}", line, group)
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{source} is not UTF-8 text") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ConfigurationError(f"cannot read {source}: {error}") from error
 
 

@@ -195,13 +195,13 @@ def extreme(text: str, rng: random.Random) -> str | None:
 
 
 MEANING: dict[str, list[tuple[float, Edit]]] = {
-    "number": [(1.6, number)],
-    "role_swap": [(1.6, role_swap)],
+    "number": [(4.0, number)],
+    "role_swap": [(6.0, role_swap)],
     **{
         kind: [(weight, exchange(kind))]
         for kind, weight in {
-            "entity": 2.0, "date_time": 1.0, "unit_currency": 0.8, "attribute": 1.0, "antonym": 2.4,
-            "negation": 0.8, "tense_status": 0.5, "person_possession": 0.6, "question_type": 0.8,
+            "entity": 3.0, "date_time": 1.5, "unit_currency": 3.0, "attribute": 2.5, "antonym": 2.4,
+            "negation": 0.5, "tense_status": 0.4, "person_possession": 0.4, "question_type": 0.6,
         }.items()
     },
     **{kind: [(0.16, modifier(kind))] for kind in lexicon.MODIFIERS},

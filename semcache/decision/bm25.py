@@ -44,17 +44,23 @@ def bm25(query_terms: Sequence[str], document_terms: Sequence[str], corpus: Corp
     if not document_terms or not query_terms:
         return 0.0
     counts = Counter(document_terms)
+    penalty = length_penalty(len(document_terms), corpus)
     return sum(
-        idf(term, corpus) * saturation(counts[term], len(document_terms), corpus)
+        idf(term, corpus) * saturated(counts[term], penalty)
         for term in query_terms
         if term in counts
     )
 
 
-def saturation(count: int, length: int, corpus: CorpusStats) -> float:
-    """How much ``count`` occurrences weigh in a document of ``length`` terms, in [0, K1 + 1)."""
+def length_penalty(length: int, corpus: CorpusStats) -> float:
+    """What a document of ``length`` terms needs to exceed: K1 for one of the mean length."""
     mean = corpus.length / corpus.documents if corpus.documents and corpus.length else length
-    return count * (K1 + 1) / (count + K1 * (1 - B + B * length / mean))
+    return K1 * (1 - B + B * length / mean)
+
+
+def saturated(count: int, penalty: float) -> float:
+    """How much ``count`` occurrences weigh, in [0, K1 + 1)."""
+    return count * (K1 + 1) / (count + penalty)
 
 
 def idf_mean(documents: int, frequencies: Mapping[str, int]) -> float:

@@ -135,6 +135,10 @@ class Calibration:
                 f"embedder (semcache tune), or go back to {self.encoder!r}"
             )
 
+    def without_evidence(self, encoder: str) -> Calibration:
+        """The same scorer with another encoder, of which nothing is known: it never serves."""
+        return Calibration(scorer=self.scorer, encoder=encoder, vetoes=(), floor=1.0, points=())
+
     def to_json(self) -> str:
         """The calibration as a JSON document, for a file."""
         head = {
@@ -252,7 +256,9 @@ def calibrate(
             "both labels"
         )
     open_pairs = sorted((score, same) for score, vetoed, same in pairs if not vetoed)
-    fitted = _isotonic([same for _, same in open_pairs])
+    # Rule of succession: n right answers in a row are no certainty.
+    most = 1 - 1 / (len(open_pairs) + 2)
+    fitted = [min(mean, most) for mean in _isotonic([same for _, same in open_pairs])]
     points: list[Point] = []
     for threshold in sorted(set(grid), reverse=True):
         served = [same for score, same in open_pairs if score >= threshold]

@@ -10,12 +10,19 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _VOWELS = re.compile(r"[aeiouy]+")
 _BRITISH = re.compile(r"(\w{4,}i)s(e|es|ed|ing|er|ation|ations)")
 # "-ies" is "-ie" here and "-y" everywhere else.
-_IE = frozenset(
-    "movies cookies zombies selfies brownies smoothies hoodies calories prairies genies veggies "
-    "indies rookies ties pies lies dies".split()
+_IE = _words(
+    """
+    movies cookies zombies selfies brownies smoothies hoodies calories prairies genies veggies
+    indies rookies ties pies lies dies
+    """
 )
 _IRREGULAR = {
     form: base
@@ -35,17 +42,19 @@ _IRREGULAR = {
     for form in forms.split()
 }  # fmt: skip
 # Words that look inflected and are not, or whose inflection is another word.
-_WHOLE = frozenset(
-    "news always this is his was has does less unless yes thus plus bus gas lens mars texas paris "
-    "during thing nothing something anything everything morning evening king ring spring string "
-    "wing sing bring wedding building bed red need feed speed seed indeed hundred sacred naked "
-    "series species physics politics economics mathematics athletics sms dns aws ios macos "
-    "engineering nursing processing bearing accounting banking marketing housing clothing training "
-    "programming painting drawing writing reading feeling saying boring interesting exciting "
-    "confusing forced used interested bored "
-    "us process access address business across loss boss cross dress express class glass mass pass "
-    "beijing meaning being ceiling united species glasses jeans trousers scissors wells".split()
-)  # fmt: skip
+_WHOLE = _words(
+    """
+    news always this is his was has does less unless yes thus plus bus gas lens mars texas paris
+    during thing nothing something anything everything morning evening king ring spring string
+    wing sing bring wedding building bed red need feed speed seed indeed hundred sacred naked
+    series species physics politics economics mathematics athletics sms dns aws ios macos
+    engineering nursing processing bearing accounting banking marketing housing clothing training
+    programming painting drawing writing reading feeling saying boring interesting exciting
+    confusing forced used interested bored us process access address business across loss boss
+    cross dress express class glass mass pass beijing meaning being ceiling united glasses jeans
+    trousers scissors wells
+    """
+)
 
 
 @lru_cache(maxsize=16_384)

@@ -22,6 +22,15 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def _pairs(text: str) -> frozenset[frozenset[str]]:
+    """ "a/b c/d" as unordered pairs."""
+    return frozenset(frozenset(pair.split("/")) for pair in text.split())
+
+
+def _numbered(text: str, first: int = 0, step: int = 1) -> dict[str, int]:
+    return {word: first + step * i for i, word in enumerate(text.split())}
+
+
 def _groups(text: str) -> dict[str, str]:
     """Each word of a line mapped to the line's first word."""
     return {word: line.split()[0] for line in text.strip().splitlines() for word in line.split()}
@@ -31,7 +40,7 @@ def _groups(text: str) -> dict[str, str]:
 CONTRACTIONS: Mapping[str, tuple[str, ...]] = {
     **{
         aux + "nt": (aux, "not")
-        for aux in "is are was were do does did has have had could would should must need".split()
+        for aux in _words("is are was were do does did has have had could would should must need")
     },
     "cant": ("can", "not"),
     "cannot": ("can", "not"),
@@ -309,10 +318,11 @@ DIRECTIONS: Mapping[str, str] = _groups(
 )
 # Places that exclude each other for one and the same thing: "from Rome" is not "to Rome". Others
 # are exchanged freely ("on the app", "in the app").
-OPPOSED = frozenset(
-    frozenset(pair.split("/"))
-    for pair in "to/from to/by for/by of/by about/by about/to than/to than/by than/from and/to and/than in/with "
-    "by/ about/ than/ from/".split()
+OPPOSED = _pairs(
+    """
+    to/from to/by for/by of/by about/by about/to than/to than/by than/from and/to and/than in/with
+    about/from for/from about/with with/from in/to at/to in/from at/from by/ about/ than/ from/
+    """
 )
 AFTER_PRONOUN = FUNCTION | NEGATIONS | FILLER | INTERJECTIONS
 # Units that are asked for in one another: "lbs in kg" is not "kg in lbs".
@@ -342,8 +352,8 @@ _ANTONYMS = """
 enable/disable buy/sell before/after increase/decrease open/close start/stop begin/end on/off in/out
 up/down left/right upper/lower top/bottom first/last max/min maximum/minimum most/least more/less
 more/fewer high/low higher/lower highest/lowest big/small large/small bigger/smaller larger/smaller
-long/short longer/shorter longest/shortest old/new older/newer older/younger oldest/youngest hot/cold
-warm/cold fast/slow faster/slower early/late earlier/later good/bad better/worse best/worst
+long/short longer/shorter longest/shortest old/new older/newer older/younger oldest/youngest
+hot/cold warm/cold fast/slow faster/slower early/late earlier/later good/bad better/worse best/worst
 add/remove install/uninstall lock/unlock activate/deactivate encrypt/decrypt encode/decode
 import/export upload/download send/receive deposit/withdraw borrow/lend lend/owe win/lose push/pull
 show/hide accept/reject accept/decline allow/deny allow/block allow/forbid approve/reject
@@ -352,7 +362,7 @@ true/false yes/no always/never all/none all/some with/without inside/outside abo
 input/output internal/external import/export even/odd positive/negative public/private
 male/female man/woman boy/girl husband/wife mother/father son/daughter brother/sister king/queen
 north/south east/west northern/southern eastern/western legal/illegal safe/unsafe safe/dangerous
-possible/impossible common/rare cheap/expensive cheapest/cheapest rich/poor empty/full heavy/light
+possible/impossible common/rare cheap/expensive rich/poor empty/full heavy/light
 dark/light dry/wet easy/hard simple/complex strong/weak hard/soft thick/thin wide/narrow
 ascending/descending horizontal/vertical synchronous/asynchronous sync/async static/dynamic
 lossy/lossless debit/credit inbound/outbound incoming/outgoing domestic/international
@@ -368,13 +378,14 @@ ANTONYMS: frozenset[tuple[str, str]] = frozenset(
     for pair in ((left, right), (right, left))
 )
 
+NEGATING_PREFIXES = _words("un in im ir il dis non de re anti")
+
 # One line, one meaning in every context that we could think of. Stems (``inflection.stem``) are
 # taken of these words, so each is listed in its base form.
 SYNONYMS: Mapping[str, str] = _groups(
     """
     buy purchase
     begin start commence
-    big large
     picture photo photograph pic
     movie film
     mobile cellphone
@@ -392,7 +403,6 @@ SYNONYMS: Mapping[str, str] = _groups(
     need require
     assist help
     reply answer
-    cost price
     mount mt
     versus vs
     doctor dr
@@ -422,9 +432,7 @@ SYNONYMS: Mapping[str, str] = _groups(
     liter litre
     milliliter ml millilitre
     hour hr hrs
-    minute min mins
-    dollar usd
-    euro eur
+    minute mins
     color colour
     favorite favourite fav
     center centre
@@ -437,7 +445,7 @@ SYNONYMS: Mapping[str, str] = _groups(
     neighbor neighbour
     flavor flavour
     theater theatre
-    usa america us
+    usa us
     javascript js
     typescript ts
     python py
@@ -451,7 +459,7 @@ SYNONYMS: Mapping[str, str] = _groups(
     automatic auto
     kind type
     happen occur
-    definition meaning mean define
+    definition meaning define
     maximum max
     message msg
     mistake error
@@ -493,25 +501,23 @@ MISSPELLINGS: Mapping[str, str] = {
 }
 
 # Real words that a typo could turn into each other.
-NOT_TYPOS: frozenset[frozenset[str]] = frozenset(
-    frozenset(pair.split("/"))
-    for pair in (
-        "desert/dessert united/untied martial/marital causal/casual planed/planned hoping/hopping "
-        "taping/tapping scared/scarred staring/starring tiling/tilling filing/filling "
-        "pining/pinning later/latter super/supper diner/dinner bating/batting griping/gripping "
-        "stared/starred barred/bared matted/mated robing/robbing hosted/hoisted caning/canning"
-    ).split()
+NOT_TYPOS = _pairs(
+    """
+    desert/dessert united/untied martial/marital causal/casual planed/planned hoping/hopping
+    taping/tapping scared/scarred staring/starring tiling/tilling filing/filling pining/pinning
+    later/latter super/supper diner/dinner bating/batting griping/gripping stared/starred
+    barred/bared matted/mated robing/robbing hosted/hoisted caning/canning
+    """
 )
 
 NUMBER_WORDS: Mapping[str, int] = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen".split()
-    )
-} | {
-    word: 10 * tens
-    for tens, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+    **_numbered(
+        """
+        zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+        fifteen sixteen seventeen eighteen nineteen
+        """
+    ),
+    **_numbered("twenty thirty forty fifty sixty seventy eighty ninety", 20, 10),
 }
 MAGNITUDES: Mapping[str, int] = {
     "hundred": 100,

@@ -8,12 +8,13 @@ and brings a calibration of its own.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from semcache.candidates import CorpusStats, Found
-from semcache.decision.bm25 import bm25, idf, saturation
+from semcache.decision.bm25 import idf, length_penalty, saturated
 from semcache.errors import ConfigurationError
 
 # The classic blend of dense and lexical scores.
@@ -97,13 +98,11 @@ class HybridScorer:
         corpus: CorpusStats,
     ) -> list[Score]:
         scores: list[Score] = []
+        weights = _Weights(corpus)
+        ours = Counter(query_terms)
         for found in candidates:
-            lexical = normalised_bm25(query_terms, found.terms, corpus)
-            features = {
-                "bm25": lexical,
-                "bm25_query": bm25(query_terms, found.terms, corpus),
-                "bm25_candidate": bm25(found.terms, query_terms, corpus),
-            }
+            lexical, forward, backward = _lexical(ours, Counter(found.terms), weights)
+            features = {"bm25": lexical, "bm25_query": forward, "bm25_candidate": backward}
             cosine = _cosine(found)
             if not math.isfinite(cosine):
                 scores.append(Score(cosine, features))
@@ -126,18 +125,49 @@ def normalised_bm25(one: Sequence[str], two: Sequence[str], corpus: CorpusStats)
     >>> 0 < normalised_bm25(["reset", "pin"], ["change", "pin"], corpus) < 0.5
     True
     """
-    if not one or not two:
-        return 0.0
-    counts_one, counts_two = _counts(one), _counts(two)
-    across = within = 0.0
-    for term in counts_one.keys() | counts_two.keys():
-        weight = max(idf(term, corpus), LEAST_WEIGHT)
-        here, there = counts_one.get(term, 0), counts_two.get(term, 0)
-        full_here = weight * saturation(here, len(one), corpus)
-        full_there = weight * saturation(there, len(two), corpus)
-        across += here * full_there + there * full_here
-        within += here * full_here + there * full_there
-    return min(across / within, 1.0)
+    return _lexical(Counter(one), Counter(two), _Weights(corpus))[0]
+
+
+class _Weights:
+    """IDF of each term, computed once for all candidates of a search."""
+
+    def __init__(self, corpus: CorpusStats) -> None:
+        self.corpus = corpus
+        self._known: dict[str, float] = {}
+
+    def __getitem__(self, term: str) -> float:
+        weight = self._known.get(term)
+        if weight is None:
+            weight = self._known[term] = idf(term, self.corpus)
+        return weight
+
+
+def _lexical(
+    one: Mapping[str, int], two: Mapping[str, int], weights: _Weights
+) -> tuple[float, float, float]:
+    """Normalised BM25, BM25 of ``two`` for the query ``one``, and the reverse; in one pass."""
+    length_one, length_two = sum(one.values()), sum(two.values())
+    if not length_one or not length_two:
+        return 0.0, 0.0, 0.0
+    penalty_one = length_penalty(length_one, weights.corpus)
+    penalty_two = length_penalty(length_two, weights.corpus)
+    across = within = forward = backward = 0.0
+    for term, here in one.items():
+        weight = weights[term]
+        least = weight if weight > LEAST_WEIGHT else LEAST_WEIGHT
+        full_here = saturated(here, penalty_one)
+        within += least * here * full_here
+        there = two.get(term)
+        if there is not None:
+            full_there = saturated(there, penalty_two)
+            forward += weight * here * full_there
+            backward += weight * there * full_here
+            across += least * (here * full_there + there * full_here)
+    for term, there in two.items():
+        weight = weights[term]
+        least = weight if weight > LEAST_WEIGHT else LEAST_WEIGHT
+        within += least * there * saturated(there, penalty_two)
+    return min(across / within, 1.0), forward, backward
 
 
 def scorer_named(name: str) -> Scorer:
@@ -151,13 +181,6 @@ def scorer_named(name: str) -> Scorer:
     if name == "hybrid":
         return HybridScorer()
     raise ConfigurationError(f"no scorer {name!r:.60}; this version knows cosine and hybrid")
-
-
-def _counts(terms: Sequence[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for term in terms:
-        counts[term] = counts.get(term, 0) + 1
-    return counts
 
 
 def _cosine(found: Found) -> float:

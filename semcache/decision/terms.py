@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Kind = Literal["word", "number", "identifier", "character"]
@@ -39,6 +40,9 @@ class Scan:
     tokens: tuple[Token, ...]
     residue: str
 
+
+# Scans of texts up to this long are remembered; 4,096 of them take a few megabytes.
+SHORT_CHARACTERS = 1_000
 
 # Kana, CJK ideographs, Thai, Lao, Myanmar, Khmer: written without spaces between words.
 _UNSPACED = re.compile(
@@ -105,6 +109,10 @@ def scan(text: str) -> Scan:
     >>> scan("a < b 😀").residue
     '<😀'
     """
+    return _short_scan(text) if len(text) <= SHORT_CHARACTERS else _scan(text)
+
+
+def _scan(text: str) -> Scan:
     folded = fold(text)
     if not folded.isascii():
         folded = _UNSPACED.sub(r" \g<0> ", folded)
@@ -135,6 +143,10 @@ def scan(text: str) -> Scan:
             tokens.append(Token(word, "identifier"))
     residue.append(folded[end:])
     return Scan(tuple(tokens), _told(residue))
+
+
+# The store's index and the decision both want the terms of the same texts.
+_short_scan = lru_cache(maxsize=4_096)(_scan)
 
 
 def _told(gaps: list[str]) -> str:

@@ -7,7 +7,7 @@ English; where they know nothing, a word that differs is a refusal (``content``)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -112,15 +112,10 @@ def antonym(pair: Pair) -> str | None:
 
 
 def _opposite(ours: Content, theirs: Content) -> bool:
-    if any(
-        (a, b) in lex.ANTONYMS for a in (ours.text, ours.key) for b in (theirs.text, theirs.key)
-    ):
+    if (ours.text, theirs.text) in lex.ANTONYMS or (ours.key, theirs.key) in lex.ANTONYMS:
         return True
-    return any(
-        len(short.key) > 3 and long.key == prefix + short.key
-        for short, long in ((ours, theirs), (theirs, ours))
-        for prefix in ("un", "in", "im", "ir", "il", "dis", "non", "de", "re", "anti")
-    )
+    short, long = sorted((ours.key, theirs.key), key=len)
+    return len(short) > 3 and long.endswith(short) and long[: -len(short)] in lex.NEGATING_PREFIXES
 
 
 def order(pair: Pair) -> str | None:
@@ -136,15 +131,26 @@ def order(pair: Pair) -> str | None:
 
 def _turned(first: Sequence[Content], second: Sequence[Content]) -> str | None:
     """A word that comes "from" on one side and "to" on the other, or "to" and "and"."""
-    places = {word.key: word for word in first}
-    for word in second:
-        other = places.get(word.key)
-        if other is None:
-            continue
-        ours, theirs = _place(other), _place(word)
-        if frozenset((ours, theirs)) in lex.OPPOSED:
-            return _sides([ours, other.text], [theirs, word.text])
+    for ours, theirs in _couples(first, second):
+        here, there = _place(ours), _place(theirs)
+        if here != there and frozenset((here, there)) in lex.OPPOSED:
+            return _sides([here, ours.text], [there, theirs.text])
     return None
+
+
+def _couples(
+    first: Sequence[Content], second: Sequence[Content]
+) -> Iterator[tuple[Content, Content]]:
+    """Equal words of the two sides; of repeated ones, the first with the first and so on."""
+    if [word.key for word in first] == [word.key for word in second]:
+        yield from zip(first, second, strict=True)
+        return
+    waiting: dict[str, list[Content]] = {}
+    for word in second:
+        waiting.setdefault(word.key, []).append(word)
+    for word in first:
+        if waiting.get(word.key):
+            yield word, waiting[word.key].pop(0)
 
 
 def _place(word: Content) -> str:
@@ -170,11 +176,9 @@ def person(pair: Pair) -> str | None:
 
 def inflection(pair: Pair) -> str | None:
     """One thing or several ("a card" and "cards" are the same); doing it or having it done."""
-    theirs = {word.key: word for word in pair.alignment.second}
     names = pair.query.names | pair.candidate.names
-    for word in pair.alignment.first:
-        other = theirs.get(word.key)
-        if other is None or other.text == word.text:
+    for word, other in _couples(pair.alignment.first, pair.alignment.second):
+        if other.text == word.text:
             continue
         one, two = word.text, other.text
         number = one + "s" == two or two + "s" == one

@@ -75,7 +75,10 @@ def find_encoder(path: str | Path | None) -> EncoderFiles:
     if given.is_file():
         return _from_model(given)
     if not given.is_dir():
-        raise ConfigurationError(f"no encoder at {given}: there is no such file or folder")
+        raise ConfigurationError(
+            f"no encoder at {given}: there is no such file or folder; name a model's folder or its "
+            ".onnx file, or leave the path out for the encoder of semcache-models"
+        )
     if (given / "encoder.json").is_file():
         return _described(given)
     models = [p for p in (given / "model.onnx", given / "onnx" / "model.onnx") if p.is_file()]

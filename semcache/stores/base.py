@@ -105,7 +105,8 @@ class Store(Protocol):
     def alias(self, id: str, target: str, scope: str) -> None:
         """Make ``get(id)`` return the entry ``target`` of the same scope while that one lives.
 
-        Does nothing where ``id`` is an entry or ``target`` is not one of that scope.
+        Does nothing where ``id`` is an entry, or ``target`` is not one of that scope or is
+        quarantined. A store may forget the oldest aliases of an entry that has hundreds.
         """
         ...
 

@@ -17,16 +17,17 @@ from semcache.entry import Entry
 from semcache.errors import ConfigurationError, EmbeddingError, StoreError
 from semcache.stores.background import Background
 from semcache.stores.base import BaseStore, Caps, Selection, StoreStats
+from semcache.stores.limits import (
+    ALIASES_PER_ENTRY,
+    EXPIRED_PER_PUT,
+    OVER_FETCH,
+    SECRET_BYTES,
+)
 from semcache.stores.postings import IDF_LAG, average_idf, by_rare_terms, rare_first
 
 if TYPE_CHECKING:
     from semcache.stores.base import Vector
     from semcache.stores.vector_index import Partition
-
-SECRET_BYTES = 32
-EXPIRED_PER_PUT = 4
-ALIASES_PER_ENTRY = 256
-OVER_FETCH = 16
 
 
 @dataclass

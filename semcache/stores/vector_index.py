@@ -36,14 +36,14 @@ TAIL_LIMIT = 512
 # Vectors added to the graph in one go while searches wait: 0.4 to 1 ms each at 100,000.
 BUILD_STEP = 2
 
-# After each step the builder leaves the lock to those who wait for it.
+# After each step the builder leaves the lock to those who wait for it, if any.
 BUILD_PAUSE_S = 0.0001
 
-# int8: 590 bytes a vector where float16 takes 965, no slower to search than bfloat16, half as long
-# to build as float16 (which usearch 2.26 computes slowly on AVX2); the exact cosine is computed from
-# the float32 vectors anyway. Connectivity and expansion: recall@10 of the best 26 at 30,000 x 384
-# was 1.00 on clustered vectors for any setting; on vectors without clusters (96 directions of
-# decaying weight, harder than text) 0.92 at 16/64, 0.96 at 16/96, 0.98 at 24/96, 0.99 at 24/128.
+# int8: 590 bytes a vector where float16 takes 965; no slower to search than bfloat16, and built in
+# half the time of float16, which usearch 2.26 computes slowly on AVX2. The cosine that is returned
+# is computed from the float32 vectors anyway. Connectivity and expansion: recall@10 of the best 26
+# at 30,000 x 384 was 1.00 on clustered vectors for any setting; on vectors without clusters (96
+# directions of decaying weight, harder than text) 0.92 at 16/64, 0.96 at 16/96, 0.98 at 24/96.
 GRAPH_DTYPE = "i8"
 GRAPH_CONNECTIVITY = 24
 GRAPH_EXPANSION_ADD = 128
@@ -107,6 +107,7 @@ class Partition:
         self.last = 0
         self.unsaved = 0
         self._lock = threading.Lock()
+        self._wanted = False
         self._graph: Any = None
         self._graph_last = 0
         self._dead: set[int] = set()
@@ -196,10 +197,16 @@ class Partition:
     def search(self, vector: Vector, count: int) -> list[int]:
         """Up to ``count`` keys, nearest first (nearly so where they come from the graph)."""
         query = unit_rows(vector[None, :])[0]
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            # Locks are not fair: without this, who builds would take it again at once.
+            self._wanted = True
+            self._lock.acquire()
+        try:
             tail = slice(self._start, self._end)
             rows, keys, alive = self._rows[tail], self._keys[tail], self._alive[tail]
             found = self._search_graph(query, count)
+        finally:
+            self._lock.release()
         if len(keys):
             scores = rows @ query
             scores[~alive] = -np.inf
@@ -248,7 +255,9 @@ class Partition:
                 self._start = self._end = 0
                 self._reserve_exactly(TAIL_LIMIT)
             more = self._start < self._end or bool(self._dead)
-        time.sleep(BUILD_PAUSE_S)
+        if self._wanted:
+            self._wanted = False
+            time.sleep(BUILD_PAUSE_S)
         return more
 
     def _reserve_exactly(self, capacity: int) -> None:

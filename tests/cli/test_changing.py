@@ -86,6 +86,22 @@ def test_import_refuses_what_it_cannot_read(cli: Cli, tmp_path: Path, seeds: Pat
     assert "memory://" in cli("import", seeds, "--url", "memory://", status=1).err
 
 
+def test_a_damaged_archive_is_refused(cli: Cli, tmp_path: Path, seeds: Path) -> None:
+    whole = gzip.compress(seeds.read_bytes())
+    (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-20])
+    (tmp_path / "bad.jsonl.gz").write_bytes(whole[:60] + b"\xff" * 60)
+    for name in ("cut.jsonl.gz", "bad.jsonl.gz"):
+        assert name in cli("import", name, status=1).err
+    assert entries(cli) == 0
+
+
+def test_an_export_does_not_replace_the_cache(cli: Cli, filled: Path) -> None:
+    assert "the cache itself" in cli("export", filled, status=1).err
+    assert "in use" in cli("export", "out.jsonl", "--key-file", filled, status=1).err
+    assert "in use" in cli("export", "out.jsonl", "--key-file", "out.jsonl", status=1).err
+    assert entries(cli) == 4
+
+
 def test_export_into_a_folder_that_is_not_there(cli: Cli, filled: Path) -> None:
     assert "cannot write" in cli("export", "nowhere/out.jsonl", status=1).err
 

@@ -250,6 +250,21 @@ def test_a_small_disk_with_a_cap_never_fills(tmp_path: Path) -> None:
     store.close()
 
 
+def test_vacuum_gives_space_back(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    store = opened(path)
+    for number in range(200):
+        expires = NOW + 1 if number else None
+        store.put(entry(f"e{number}", answer=b"x" * 50_000, expires=expires), None, ["w"])
+    store.vacuum(NOW)
+    assert path.stat().st_size > 9_000_000
+    assert store.vacuum(NOW + 1) == 199
+    assert path.stat().st_size < 500_000
+    assert store.get(digest("e0"), NOW) is not None
+    assert store.check() == []
+    store.close()
+
+
 # Others in the way --------------------------------------------------------------------------------
 
 

@@ -260,6 +260,18 @@ def test_two_stores_on_one_file_both_save(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_limits")
+def test_what_is_removed_leaves_no_file_behind(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    filled(path).close()
+    assert len(saved(path)) == 1
+    store = SqliteStore(str(path))
+    assert store.invalidate(Selection(everything=True)) == COUNT
+    assert saved(path) == []
+    assert store.check() == []
+    store.close()
+
+
+@pytest.mark.usefixtures("small_limits")
 def test_churn_leaves_no_garbage(tmp_path: Path) -> None:
     """Ten times as many entries come and go as may stay; the graph stays as small as they are."""
     path = tmp_path / "cache.db"

@@ -15,15 +15,12 @@ from typing import Any
 from semcache.entry import Entry
 from semcache.errors import EmbeddingError
 from semcache.stores.base import Caps
+from semcache.stores.limits import ALIASES_PER_ENTRY
 from semcache.stores.postings import IDF_LAG, LIST_CAP, average_idf
 from semcache.stores.sqlite.schema import texts_from_column, texts_to_column, to_column
 
 # Rows named in one statement; SQLite before 3.32 takes no more than 999 variables.
 BATCH = 512
-
-# Expired entries that one put removes on the side: more than one put can add, so they never pile
-# up, and few enough not to be felt.
-EXPIRED_PER_PUT = 4
 
 # Least recently used entries looked at in one go when a large answer needs much room.
 EVICT_STEP = 64
@@ -31,9 +28,6 @@ EVICT_STEP = 64
 # Entries up to which the mean IDF is taken inside the write (3 ms); in a larger scope that would
 # hold up other writers (0.5 s for a million words), so it is taken in the background.
 IDF_INLINE = 1024
-
-# Ways of asking that lead to one entry without a search; beyond it the oldest one is forgotten.
-ALIASES_PER_ENTRY = 256
 
 
 @dataclass

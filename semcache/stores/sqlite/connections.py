@@ -37,6 +37,9 @@ DEFAULT_WAIT_S = 0.05
 WRITE_PATIENCE = 40
 LEASE_PATIENCE = 4
 
+# The first one with RETURNING.
+OLDEST_SQLITE = (3, 35)
+
 # Opening waits for other processes that are just making the file.
 OPEN_WAIT_S = 2.0
 
@@ -72,6 +75,11 @@ class Connections:
     """
 
     def __init__(self, path: str, wait: float = DEFAULT_WAIT_S) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise ConfigurationError(
+                f"this Python brings SQLite {sqlite3.sqlite_version}; the embedded store needs "
+                f"{'.'.join(map(str, OLDEST_SQLITE))} or newer: use memory:// or a newer Python"
+            )
         if "\0" in path:
             raise ConfigurationError("the path of a database must not hold a NUL byte")
         self.wait = wait

@@ -20,10 +20,10 @@ from typing import Any
 
 from semcache.entry import Entry, Usage
 from semcache.errors import StoreError
+from semcache.stores.limits import SECRET_BYTES
 
 APPLICATION_ID = 0x53454D43  # "SEMC"
 SCHEMA_VERSION = 1
-SECRET_BYTES = 32
 
 _TABLES = """
 CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -124,9 +124,17 @@ def prepare(db: sqlite3.Connection, path: str) -> None:
 
 
 def _identity(db: sqlite3.Connection) -> tuple[int, int, int]:
-    application = db.execute("PRAGMA application_id").fetchone()[0]
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+    """Application, version and number of tables, as of one moment: others may just make them."""
+    alone = not db.in_transaction
+    if alone:
+        db.execute("BEGIN")
+    try:
+        tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        application = db.execute("PRAGMA application_id").fetchone()[0]
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+    finally:
+        if alone and db.in_transaction:
+            db.execute("COMMIT")
     return application, version, tables
 
 

@@ -15,9 +15,9 @@ from semcache.entry import CLOCK_TOLERANCE_S, Entry
 from semcache.errors import ConfigurationError, EmbeddingError, StoreError
 from semcache.stores.background import Background
 from semcache.stores.base import BaseStore, Caps, Selection, StoreStats
+from semcache.stores.limits import EXPIRED_PER_PUT, OVER_FETCH
 from semcache.stores.postings import by_rare_terms, rare_first
 from semcache.stores.sqlite.change import (
-    EXPIRED_PER_PUT,
     Change,
     batches,
     marks,
@@ -45,12 +45,10 @@ _log = logging.getLogger(__name__)
 
 # Hits counted in memory before they are written; a process that is killed loses this many counts.
 TOUCHES_PENDING = 256
+TOUCHES_KEPT = 16 * TOUCHES_PENDING
 
 # Entries removed in one transaction, so that other writers get their turn (~60 ms).
 REMOVE_STEP = 1024
-
-# Candidates asked of the index beyond ``k``: int8 errs by about 0.01, and some may have expired.
-OVER_FETCH = 8
 
 # How far a search goes on when what it found had expired: 18, 72, 288, 1,152. What is gone is
 # forgotten on the way, so the next search goes on where this one ended.
@@ -307,9 +305,13 @@ class SqliteStore(BaseStore):
         """Count a hit and make the entry the most recently used; written with a later write."""
         self._now = now
         with self._touching:
-            self._touches[id] = self._touches.pop(id, 0) + 1
-            full = len(self._touches) >= TOUCHES_PENDING
-        if full:
+            hits = self._touches.pop(id, 0)
+            self._touches[id] = hits + 1
+            pending = len(self._touches)
+            if pending > TOUCHES_KEPT:
+                # Nothing could be written for long; counts are not worth memory without end.
+                del self._touches[next(iter(self._touches))]
+        if not hits and pending % TOUCHES_PENDING == 0:
             self._background.ask("touches")
 
     def _run_soon(self, task: str | int) -> None:
@@ -398,6 +400,7 @@ class SqliteStore(BaseStore):
                 db.execute(f"DELETE FROM {table}")
             db.execute("UPDATE totals SET entries = 0, bytes = 0, aliases = 0, vectors = 0")
         self._vectors.forget_all()
+        self._vectors.sweep()
         return int(removed)
 
     # Leases ----------------------------------------------------------------------------------
@@ -497,12 +500,19 @@ class SqliteStore(BaseStore):
             change.db.execute(
                 "DELETE FROM leases WHERE expires <= ? OR expires > ? + ttl", (now, now)
             )
+        self._vectors.sweep()
+        free = math.inf
         while True:
             with self._connections.maintaining() as db:
                 db.execute(f"PRAGMA incremental_vacuum({VACUUM_STEP})").fetchall()
-                if not db.execute("PRAGMA freelist_count").fetchone()[0]:
-                    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                    return removed
+                left = db.execute("PRAGMA freelist_count").fetchone()[0]
+            if not left or left >= free:
+                break
+            free = left
+        # While the background copies the log, this would do nothing.
+        with self._background.step, self._connections.maintaining() as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return removed
 
     def settle(self, timeout: float = 60.0) -> bool:
         """Wait until the vector index is built as far as the entries go.
@@ -594,6 +604,7 @@ class _Search:
             )
         # Sequence number → created, expires, quarantined, vector; ``None`` where there is no entry.
         self.rows: dict[int, Sequence[Any] | None] = {}
+        self.known_cosines: dict[int, float] = {}
 
     def run(self) -> SearchResult:
         partition = None
@@ -686,6 +697,7 @@ class _Search:
         return row is None or bool(row[2]) or (row[1] is not None and row[1] <= self.now)
 
     def _cosines(self, seqs: Sequence[int]) -> dict[int, float]:
+        """Exact cosines of those of ``seqs`` that have a vector of this fingerprint."""
         if self.vector is None:
             return {}
         from semcache.stores.vector_index import cosines
@@ -693,12 +705,15 @@ class _Search:
         stored = [
             (seq, row[3])
             for seq in seqs
-            if (row := self.rows[seq]) is not None and row[3] is not None
+            if seq not in self.known_cosines
+            and (row := self.rows[seq]) is not None
+            and row[3] is not None
         ]
-        if not stored:
-            return {}
-        values = cosines(matrix([blob for _, blob in stored]), self.vector)
-        return {seq: value for (seq, _), value in zip(stored, values, strict=True)}
+        if stored:
+            values = cosines(matrix([blob for _, blob in stored]), self.vector)
+            for (seq, _), value in zip(stored, values, strict=True):
+                self.known_cosines[seq] = value
+        return self.known_cosines
 
     def _found(self, near: Sequence[int], rare: Sequence[int]) -> tuple[Found, ...]:
         seqs = list(dict.fromkeys([*near, *rare]))

@@ -319,6 +319,8 @@ class Vectors:
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
                 partition.save(path)
+                with path.open("r+b") as file:
+                    os.fsync(file.fileno())
                 size, crc = _checksum(path)
             with self._connections.writing() as db:
                 named = db.execute(
@@ -326,22 +328,31 @@ class Vectors:
                     "WHERE part_id = ? AND (file IS NULL OR file_last < ?)",
                     (name, last, size, crc, part_id, last),
                 ).rowcount
-            self._remove_orphans(None if named else name)
+            if not named:
+                path.unlink()
+            self.sweep()
         except (OSError, RuntimeError, StoreError) as error:
             _log.warning("the vector index of %s was not saved: %s", self._connections.path, error)
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def _remove_orphans(self, unwanted: str | None) -> None:
+    def sweep(self) -> None:
+        """Remove saved graphs that the database does not name and never will."""
         with self._reader() as db:
-            named = {row[0] for row in db.execute("SELECT file FROM partitions WHERE file NOTNULL")}
+            rows = db.execute("SELECT part_id, file, file_last FROM partitions").fetchall()
+        named = {str(part_id): (file, last) for part_id, file, last in rows}
         for path in self._folder.glob("*.usearch"):
-            if path.name in named:
-                continue
+            part, last, _ = f"{path.stem}--".split("-", 2)
+            file, newest = named.get(part, (None, None))
             with contextlib.suppress(OSError):
-                same_part = any(path.name.split("-")[0] == name.split("-")[0] for name in named)
-                old = time.time() - path.stat().st_mtime > ORPHAN_AGE_S
-                if old or path.name == unwanted or (same_part and _is_older(path.name, named)):
+                if part not in named:
+                    useless = True  # a number is never used again
+                elif file is None:
+                    useless = time.time() - path.stat().st_mtime > ORPHAN_AGE_S
+                else:
+                    # An older graph never takes the place of a newer one.
+                    useless = path.name != file and int(last) <= newest
+                if useless:
                     path.unlink()
 
     # Looking at everything -------------------------------------------------------------------
@@ -459,21 +470,9 @@ def _checksum(path: Path) -> tuple[int, int]:
         while block := file.read(1 << 20):
             size += len(block)
             crc = zlib.crc32(block, crc)
-        os.fsync(file.fileno())
     return size, crc
 
 
 def _verify(path: Path, size: int, crc: int) -> None:
     if path.stat().st_size != size or _checksum(path) != (size, crc):
         raise ValueError("its size or checksum is not what was saved")
-
-
-def _is_older(name: str, named: Iterable[str]) -> bool:
-    """Whether the file that the database names for its partition makes ``name`` useless.
-
-    An older graph never takes the place of a newer one, so nobody is about to name it.
-    """
-    part, last, _ = name.split("-")
-    return any(
-        other.split("-")[0] == part and int(other.split("-")[1]) >= int(last) for other in named
-    )

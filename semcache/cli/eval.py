@@ -1,0 +1,145 @@
+"""``semcache eval``: what a scorer is worth on labelled pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from semcache.cli.options import Json, MaxWrong
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from semcache.embedders.base import Embedder
+    from semcache.evaluate import Report, Vectors
+
+# Texts embedded between two steps of the progress bar.
+BATCH = 64
+
+
+def eval_pairs(
+    pairs: Annotated[
+        list[Path],
+        typer.Argument(help="Files with a, b, label: .jsonl, .jsonl.gz, .csv.", show_default=False),
+    ],
+    scorer: Annotated[str, typer.Option(help="cosine or hybrid.")] = "hybrid",
+    max_wrong: MaxWrong = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pairs a file.")] = None,
+    embedder_path: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Another ONNX encoder: a folder or an .onnx file."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure a scorer on labelled pairs: its ranking, and what would be served.
+
+    Average precision, ROC-AUC and recall at a precision rank by the scorer's value alone. The
+    served shares are the whole decision: vetoes, and the calibrated threshold for --max-wrong.
+    """
+    from time import perf_counter
+
+    from semcache.cache import DEFAULT_MAX_WRONG
+    from semcache.cli.console import note, print_json, progress
+    from semcache.decision.calibration import shipped
+    from semcache.decision.scorers import scorer_named
+    from semcache.embedders.local import LocalEmbedder
+    from semcache.evaluate import evaluate, read_pairs
+
+    judge = scorer_named(scorer)
+    calibration = shipped(judge.name)
+    # All files are read before the first is measured: a bad line is reported at once.
+    files = {path: read_pairs(path, limit) for path in pairs}
+    embedder = LocalEmbedder(embedder_path)
+    if calibration.encoder is not None and calibration.encoder != embedder.fingerprint:
+        note(
+            "the shipped calibration was made with another encoder: nothing is served by "
+            "meaning; the ranking is measured"
+        )
+        calibration = calibration.without_evidence(embedder.fingerprint)
+    bound = DEFAULT_MAX_WRONG if max_wrong is None else max_wrong
+    reports: list[Report] = []
+    with progress() as bar:
+        for path, some in files.items():
+            task = bar.add_task(f"{path.name}: embedding", total=None)
+
+            def embed(texts: Sequence[str], task: TaskID = task) -> Vectors:
+                bar.update(task, total=len(texts))
+                return _in_batches(embedder, texts, lambda done: bar.advance(task, done))
+
+            def judged(
+                done: int, task: TaskID = task, n: int = len(some), name: str = path.name
+            ) -> None:
+                bar.update(task, description=f"{name}: judging", total=n, completed=done)
+
+            reports.append(
+                evaluate(
+                    path.name,
+                    some,
+                    embed,
+                    scorer=judge,
+                    calibration=calibration,
+                    max_wrong=bound,
+                    clock=perf_counter,
+                    advance=judged,
+                )
+            )
+            bar.remove_task(task)
+    if json:
+        print_json({"scorer": judge.name, "files": [report.to_json() for report in reports]})
+    else:
+        _show(judge.name, reports)
+
+
+def _in_batches(
+    embedder: Embedder, texts: Sequence[str], advance: Callable[[int], None]
+) -> Vectors:
+    import numpy as np
+
+    parts = []
+    for start in range(0, len(texts), BATCH):
+        parts.append(embedder.embed(texts[start : start + BATCH]))
+        advance(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+def _show(scorer: str, reports: Sequence[Report]) -> None:
+    from rich.table import Table
+
+    from semcache.cli.console import clean, out
+    from semcache.evaluate import PRECISIONS
+
+    table = Table(
+        title=f"scorer {clean(scorer)}",
+        caption="R@: recall at that precision; served: of the positives (+) and negatives (−)",
+    )
+    table.add_column("file")
+    for name in (
+        "n", "pos", "AP", "AUC", *(f"R@{p:.2f}" for p in PRECISIONS),
+        "threshold", "served +", "served −", "ms",
+    ):  # fmt: skip
+        table.add_column(name, justify="right")
+    for report in reports:
+        table.add_row(
+            clean(report.file),
+            f"{report.n:,}",
+            f"{report.positives:,}",
+            _number(report.average_precision),
+            _number(report.roc_auc),
+            *(_number(report.recall_at_precision[precision]) for precision in PRECISIONS),
+            _number(report.threshold),
+            _share(report.served_positive_share),
+            _share(report.served_negative_share),
+            f"{report.ms_per_pair:.1f}",
+        )
+    out.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"

@@ -1,0 +1,2 @@
+FLAGS = ("personal", "action", "context", "variety")
+LIFETIMES = ("timeless", "months", "days", "live")
