@@ -1,7 +1,9 @@
-"""Labelled prompts for the cacheability head: the labelled set, what was written for it, and silver.
+"""Prompts for the cacheability head: the labelled set, what was written for it, and silver.
 
 * ``cacheability.tune``: labelled prompt by prompt; the only prompts anything is measured on.
 * ``data/cacheability_written.txt``: written for this project, see its head.
+* ``data/cacheability_chat.txt``: turns of real chats, read for this project.
+* ``web_queries.tune`` and ``prompts.tune``: taken as safe (``harmless``), at a low weight.
 * ``data/cacheability_intents.txt``: prompts of clinc150 and banking77 labelled by their intent.
 """
 
@@ -21,7 +23,8 @@ from semcache.decision.cacheability import FLAGS, LIFETIMES
 
 HERE = Path(__file__).parent / "data"
 # Prompts of one intent say much the same; a few of each are enough.
-SILVER_AN_INTENT = 20
+SILVER_AN_INTENT = 12
+HARMLESS_A_SET = 900
 _HEADING = re.compile(r"\[(\w+)((?: \w+)*)\]")
 _BRACE = re.compile(r"\{([^{}]*)\}")
 
@@ -61,11 +64,12 @@ def labelled(path: Path) -> list[Prompt]:
 
 
 def written() -> list[Prompt]:
-    """The prompts of ``cacheability_written.txt``, their braces expanded; each text once."""
+    """The prompts of ``cacheability_written.txt``, their braces expanded, and the chat turns."""
     found: dict[str, Prompt] = {}
-    for lifetime, flags, line in _sections(HERE / "cacheability_written.txt"):
-        for text in expanded(line):
-            found.setdefault(text, Prompt(text, lifetime, flags, "written", "semcache written"))
+    for name, source in (("written", "semcache written"), ("chat", "chat_turns")):
+        for lifetime, flags, line in _sections(HERE / f"cacheability_{name}.txt"):
+            for text in expanded(line):
+                found.setdefault(text, Prompt(text, lifetime, flags, "written", source))
     return list(found.values())
 
 
@@ -86,6 +90,18 @@ def silver(data: Path) -> list[Prompt]:
                 count[row["intent"]] += 1
                 made.append(Prompt(row["text"], *known, "silver", source))
     return made
+
+
+def harmless(data: Path) -> list[str]:
+    """Prompts of sets in which hardly one in thirty is unsafe, less those that look it.
+
+    In ``cacheability.tune`` 6 of 630 prompts of these two sets have a flag or are live.
+    """
+    texts: list[str] = []
+    for name in ("web_queries", "prompts"):
+        found = sorted({row["text"] for row in rows(data / f"{name}.tune.jsonl.gz")}, key=order)
+        texts += found[:HARMLESS_A_SET]
+    return texts
 
 
 def _sections(path: Path) -> Iterator[tuple[str, frozenset[str], str]]:

@@ -23,7 +23,6 @@ import gzip
 import json
 import random
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -133,7 +132,9 @@ def number(text: str, rng: random.Random) -> str | None:
         at = rng.choice(found)
         value = int(at.group())
         year = 1900 <= value <= 2030
-        step = rng.choice([1, 2, 5, 10]) if year else rng.choice([1, 1, 2, 5, value or 3, value * 9])
+        step = (
+            rng.choice([1, 2, 5, 10]) if year else rng.choice([1, 1, 2, 5, value or 3, value * 9])
+        )
         new = value + (step if rng.random() < 0.6 or value <= step else -step)
         return text[: at.start()] + str(new) + text[at.end() :]
     for word in rng.sample(lexicon.NUMBER_WORDS[2:], len(lexicon.NUMBER_WORDS) - 2):
@@ -143,19 +144,23 @@ def number(text: str, rng: random.Random) -> str | None:
     return None
 
 
+COMPARED = (
+    "bigger|larger|better|older|faster|taller|cheaper|worse|stronger|heavier|more \\w+|less \\w+"
+)
+TRANSITIVE = "affect|cause|eat|help|influence|beat|own|like|kill|use"
+DID = "marry|defeat|invade|kill|attack|buy|fight|beat|replace|conquer"
 ROLES = [
     r"\bfrom (?P<a>[\w' ]{2,25}?) (?P<m>to|into) (?P<b>[\w']{2,20}(?: [\w']+)?)",
-    r"(?P<a>\b[\w']+) (?P<m>(?:is |are )?(?:bigger|larger|better|older|faster|taller|cheaper|worse|stronger|heavier|more \w+|less \w+) than) (?P<b>[\w']+)",
-    r"\bdo(?:es)? (?P<a>[\w']+) (?P<m>affect|cause|eat|help|influence|beat|own|like|kill|use) (?P<b>[\w']+)",
+    rf"(?P<a>\b[\w']+) (?P<m>(?:is |are )?(?:{COMPARED}) than) (?P<b>[\w']+)",
+    rf"\bdo(?:es)? (?P<a>[\w']+) (?P<m>{TRANSITIVE}) (?P<b>[\w']+)",
     r"\bconvert (?P<a>[\w ]{2,20}?) (?P<m>to|into) (?P<b>[\w']+)",
-    r"\b(?P<a>[\w']+) (?P<m>in|to|per) (?:a |an |one )?(?P<b>[\w']+)$",
-    r"\bdid (?P<a>[\w']+) (?P<m>marry|defeat|invade|kill|attack|buy|fight|beat|replace|conquer) (?P<b>[\w']+)",
+    rf"\bdid (?P<a>[\w']+) (?P<m>{DID}) (?P<b>[\w']+)",
 ]
 
 
 def role_swap(text: str, rng: random.Random) -> str | None:
     stripped = bare(text)
-    for pattern in rng.sample(ROLES[:4] + ROLES[5:], len(ROLES) - 1):
+    for pattern in rng.sample(ROLES, len(ROLES)):
         if (at := re.search(pattern, stripped, re.IGNORECASE)) is None:
             continue
         a, b = at.span("a"), at.span("b")
@@ -181,16 +186,37 @@ def modifier(kind: str) -> Edit:
     return edit
 
 
+SUPERLATIVES = re.compile(
+    r"\b(?:largest|biggest|highest|longest|tallest|oldest|best|fastest|richest|cheapest|nearest"
+    r"|closest|most)\b",
+    re.IGNORECASE,
+)
+SCOPES = [
+    ("all", "some"),
+    ("all", "one of"),
+    ("every", "any"),
+    ("any", "every"),
+    ("the", "another"),
+    ("my", "all my"),
+    ("the", "all the"),
+    ("my", "my other"),
+    ("my", "my new"),
+    ("the", "the first"),
+    ("the", "the last"),
+    ("only", "also"),
+    ("both", "neither"),
+    ("a", "two"),
+    ("always", "never"),
+]
+
+
 def extreme(text: str, rng: random.Random) -> str | None:
     """The second of what the first was asked for, and all, some, only, another."""
-    found = list(re.finditer(r"\b(?:largest|biggest|highest|longest|tallest|oldest|best|fastest|richest|cheapest|nearest|closest|most)\b", text, re.I))
+    found = list(SUPERLATIVES.finditer(text))
     if found and rng.random() < 0.7:
         at = rng.choice(found)
-        return text[: at.start()] + rng.choice(["second ", "third ", "second "]) + text[at.start() :]
-    pairs = [("all", "some"), ("all", "one of"), ("every", "any"), ("any", "every"), ("the", "another"),
-             ("my", "all my"), ("the", "all the"), ("my", "my other"), ("my", "my new"), ("the", "the first"),
-             ("the", "the last"), ("only", "also"), ("both", "neither"), ("a", "two"), ("always", "never")]
-    old, new = rng.choice(pairs)
+        return text[: at.start()] + rng.choice(["second ", "third "]) + text[at.start() :]
+    old, new = rng.choice(SCOPES)
     return swap(text, old, new, rng)
 
 
@@ -200,8 +226,15 @@ MEANING: dict[str, list[tuple[float, Edit]]] = {
     **{
         kind: [(weight, exchange(kind))]
         for kind, weight in {
-            "entity": 3.0, "date_time": 1.5, "unit_currency": 3.0, "attribute": 2.5, "antonym": 2.4,
-            "negation": 0.5, "tense_status": 0.4, "person_possession": 0.4, "question_type": 0.6,
+            "entity": 3.0,
+            "date_time": 1.5,
+            "unit_currency": 3.0,
+            "attribute": 2.5,
+            "antonym": 2.4,
+            "negation": 0.5,
+            "tense_status": 0.4,
+            "person_possession": 0.4,
+            "question_type": 0.6,
         }.items()
     },
     **{kind: [(0.16, modifier(kind))] for kind in lexicon.MODIFIERS},
@@ -225,7 +258,7 @@ def meaning_edit(text: str, rng: random.Random) -> tuple[str, str] | None:
 
 def typo(text: str, rng: random.Random) -> str | None:
     """A letter dropped, doubled or exchanged inside one word of five letters or more."""
-    words = [m for m in re.finditer(r"[a-zA-Z]{5,}", text)]
+    words = list(re.finditer(r"[a-zA-Z]{5,}", text))
     words = [m for m in words if not m.group().isupper() and m.group().lower() not in ANY_OLD]
     if not words:
         return None
@@ -287,6 +320,9 @@ def number_words(text: str, rng: random.Random) -> str | None:
     return None
 
 
+WHEN = r"today|tomorrow|this week|right now|in \d{4}|on (?:mon|tues|wednes|thurs|fri|satur|sun)day"
+
+
 def reorder(text: str, rng: random.Random) -> str | None:
     """Clauses and symmetric members in another order."""
     stripped = bare(text)
@@ -294,16 +330,17 @@ def reorder(text: str, rng: random.Random) -> str | None:
         return f"{at[3][0].upper()}{at[3][1:]} {at[1].lower()} {at[2]}?"
     if at := re.match(r"(.{8,}) (if|because|when i|when my) (.{6,60})$", stripped, re.I):
         return f"{at[2].capitalize()} {at[3]}, {lower_first(at[1])}?"
+    a_and_b = r"(?P<a>[\w' ]{2,25}?) and (?P<b>[\w' ]{2,25})"
     symmetric = [
-        r"\b(?P<m>difference between|differences between|between|compare|distance between) (?P<a>[\w' ]{2,25}?) and (?P<b>[\w' ]{2,25})$",
-        r"(?P<m>which is (?:better|bigger|faster|cheaper|healthier|safer),?) (?P<a>[\w' ]{2,25}?) or (?P<b>[\w' ]{2,25})$",
+        rf"\b(?P<m>differences? between|between|compare|distance between) {a_and_b}$",
+        r"(?P<m>which is \w+,?) (?P<a>[\w' ]{2,25}?) or (?P<b>[\w' ]{2,25})$",
         r"(?P<m>\b)(?P<a>[\w]{3,15}) (?:vs|versus) (?P<b>[\w]{3,15})$",
     ]
     for pattern in symmetric:
         if at := re.search(pattern, stripped, re.I):
             a, b = at.span("a"), at.span("b")
             return stripped[: a[0]] + at["b"] + stripped[a[1] : b[0]] + at["a"] + stripped[b[1] :]
-    if at := re.match(r"(.{8,}) (today|tomorrow|this week|right now|in \d{4}|on (?:mon|tues|wednes|thurs|fri|satur|sun)day)$", stripped, re.I):
+    if at := re.match(rf"(.{{8,}}) ({WHEN})$", stripped, re.IGNORECASE):
         return f"{at[2]}, {lower_first(at[1])}"
     return None
 
@@ -337,7 +374,8 @@ def synonym(text: str, rng: random.Random) -> str | None:
 
 
 def drop_filler(text: str, rng: random.Random) -> str | None:
-    found = list(re.finditer(r"\b(?:the|a|an|please|just|really|can you|could you|so)\b ?", text, re.I))
+    fillers = r"\b(?:the|a|an|please|just|really|can you|could you|so)\b ?"
+    found = list(re.finditer(fillers, text, re.IGNORECASE))
     if not found or len(text.split()) < 4:
         return None
     at = rng.choice(found)
@@ -355,8 +393,16 @@ SYNONYM_WORDS = re.compile(
 )
 ANY_OLD = {old for table in BY_OLD.values() for old in table}
 HARMLESS: list[tuple[float, Edit]] = [
-    (1.2, typo), (1.0, polite_front), (0.7, polite_back), (0.8, contraction), (0.7, surface),
-    (1.5, number_words), (3.0, reorder), (3.0, rephrase), (2.0, question_form), (2.5, synonym),
+    (1.2, typo),
+    (1.0, polite_front),
+    (0.7, polite_back),
+    (0.8, contraction),
+    (0.7, surface),
+    (1.5, number_words),
+    (3.0, reorder),
+    (3.0, rephrase),
+    (2.0, question_form),
+    (2.5, synonym),
     (0.8, drop_filler),
 ]
 
@@ -454,7 +500,13 @@ def main(
             pair = rng.choice(labelled)
             if pair.label and rng.random() < 0.55:
                 if (found := meaning_edit(pair.b, rng)) is not None:
-                    add(pair.a, harmless(found[0], rng, rng.randrange(2)), 0, found[1], "strict_pairs")
+                    add(
+                        pair.a,
+                        harmless(found[0], rng, rng.randrange(2)),
+                        0,
+                        found[1],
+                        "strict_pairs",
+                    )
             else:
                 edited = harmless(pair.b, rng, rng.randint(1, 2))
                 kind = "same" if pair.label else ""
@@ -472,7 +524,7 @@ def main(
         for row in written.values():
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     count = Counter(str(row["kind"]) for row in written.values())
-    print(f"{len(written)} pairs, {len(real_frames)} frames; {dict(count.most_common())}", file=sys.stderr)
+    typer.echo(f"{len(written)} pairs: {dict(count.most_common())}", err=True)
 
 
 if __name__ == "__main__":

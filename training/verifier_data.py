@@ -18,11 +18,30 @@ from typing import Any
 from tokenizers import Tokenizer
 from verifier_model import SEP
 
-KINDS = (
-    "same number date_time entity version_id negation antonym role_swap scope comparison attribute "
-    "location unit_currency language_platform question_type person_possession condition_exception "
-    "order format_length subset_superset tense_status other_intent"
-).split()
+KINDS = [
+    "same",
+    "number",
+    "date_time",
+    "entity",
+    "version_id",
+    "negation",
+    "antonym",
+    "role_swap",
+    "scope",
+    "comparison",
+    "attribute",
+    "location",
+    "unit_currency",
+    "language_platform",
+    "question_type",
+    "person_possession",
+    "condition_exception",
+    "order",
+    "format_length",
+    "subset_superset",
+    "tense_status",
+    "other_intent",
+]
 """The kinds of difference of prompt_pairs; a pair of another kind, or of none, has kind -1."""
 
 POSITIVE_SHARE = 0.4

@@ -78,9 +78,15 @@ class Verifier(nn.Module):
 
     def __init__(self, layers: int, width: int, wide: int, heads: int, words: int, kinds: int):
         super().__init__()
-        self.sizes = dict(
-            layers=layers, width=width, wide=wide, heads=heads, words=words, kinds=kinds
-        )
+        self.sizes = {
+            "layers": layers,
+            "width": width,
+            "wide": wide,
+            "heads": heads,
+            "words": words,
+            "kinds": kinds,
+        }
+        self.frozen: int | None = None
         self.words = nn.Embedding(words, width)
         self.positions = nn.Embedding(512, width)
         self.types = nn.Embedding(TOKEN_TYPES, width)
@@ -93,11 +99,20 @@ class Verifier(nn.Module):
 
     def forward(self, ids: Tensor, types: Tensor) -> tuple[Tensor, Tensor]:
         where = torch.arange(ids.shape[1], device=ids.device)
-        x = self.embedded(self.words(ids) + self.positions(where) + self.types(types))
-        for layer in self.layers:
-            x = layer(x)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen is None):
+            x = self.embedded(self.words(ids) + self.positions(where) + self.types(types))
+        for i, layer in enumerate(self.layers):
+            below = self.frozen is not None and i < self.frozen
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not below):
+                x = layer(x)
         features = functional.gelu(self.hidden(self.pooled(x, types)))
         return self.score(features)[:, 0], self.kind(features)
+
+    def freeze(self, layers: int) -> None:
+        """Train no longer the embeddings and the first ``layers``: no backward pass there."""
+        self.frozen = layers
+        for module in (self.positions, self.types, self.embedded, *self.layers[:layers]):
+            module.requires_grad_(False)
 
     @staticmethod
     def pooled(x: Tensor, types: Tensor) -> Tensor:
@@ -166,7 +181,9 @@ def load(path: Path) -> Verifier:
 
 
 @torch.inference_mode()
-def score(model: Verifier, encoded: Sequence[Sequence[int]], batch: int = 64) -> NDArray[np.float32]:
+def score(
+    model: Verifier, encoded: Sequence[Sequence[int]], batch: int = 64
+) -> NDArray[np.float32]:
     """Logits of token lists ``[n]``, bucketed by length."""
     model.eval()
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))

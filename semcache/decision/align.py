@@ -204,17 +204,18 @@ def _one_spelling(
     }
     if renamed:
         two = tuple(replace(word, key=renamed.get(word.key, word.key)) for word in two)
-    return _merged(one, {word.key for word in right}), _merged(two, {word.key for word in left})
+    return _merged(one, right), _merged(two, left)
 
 
-def _merged(words: tuple[Content, ...], compounds: set[str]) -> tuple[Content, ...]:
+def _merged(words: tuple[Content, ...], others: Sequence[Content]) -> tuple[Content, ...]:
     """``words`` with neighbours that the other side writes as one: "super bowl", "superbowl"."""
+    compounds = {word.key for word in others if word.text.isalpha()}
+    beginnings = {key[:3] for key in compounds}  # only a whole that begins like one is stemmed
     merged: list[Content] = []
     for word in words:
         if merged and not word.opens:
             whole = merged[-1].text + word.text
-            key = _key(whole)
-            if key in compounds and not key.startswith("#"):
+            if whole[:3] in beginnings and (key := _key(whole)) in compounds:
                 merged[-1] = replace(merged[-1], key=key, text=whole)
                 continue
         merged.append(word)

@@ -15,13 +15,20 @@ from typing import Protocol, runtime_checkable
 
 from semcache.candidates import CorpusStats, Found
 from semcache.decision.bm25 import idf, length_penalty, saturated
+from semcache.decision.lexicon import FILLER, FUNCTION, INTERJECTIONS
 from semcache.errors import ConfigurationError
 
 # The classic blend of dense and lexical scores.
 DEFAULT_ALPHA = 0.7
 
-# A term that is in most entries still weighs this much in the normalised BM25. In a small scope the
-# IDF of every term is near zero or below, and a ratio of such numbers means nothing.
+# A scope begins with one entry, and IDF then says that every new word is rare and every known one
+# common. The normalised BM25 therefore starts from what is true of English in general, as if this
+# many entries had been seen before: grammar is in every other text, a content word in one of 150.
+PRIOR_DOCUMENTS = 50
+GRAMMAR_IDF = 0.5
+CONTENT_IDF = 5.0
+GRAMMAR = FUNCTION | FILLER | INTERJECTIONS
+# A term that is in most entries still weighs this much: ratios of zeros mean nothing.
 LEAST_WEIGHT = 0.1
 
 
@@ -115,9 +122,9 @@ class HybridScorer:
 def normalised_bm25(one: Sequence[str], two: Sequence[str], corpus: CorpusStats) -> float:
     """BM25 of both directions over what each text would score against itself, in [0, 1].
 
-    ``(bm25(a, b) + bm25(b, a)) / (bm25(a, a) + bm25(b, b))``, with every IDF raised to at least
-    ``LEAST_WEIGHT`` (see there). Symmetrical; 1 for equal bags of terms, 0 for disjoint ones. Of
-    two texts without any terms nothing is known: 0.
+    ``(bm25(a, b) + bm25(b, a)) / (bm25(a, a) + bm25(b, b))``, with every IDF drawn towards that of
+    general English while the scope is small (``PRIOR_DOCUMENTS``). Symmetrical; 1 for equal bags of
+    terms, 0 for disjoint ones. Of two texts without any terms nothing is known: 0.
 
     >>> corpus = CorpusStats(documents=9, length=45, average_idf=1.5, frequencies={"pin": 3})
     >>> normalised_bm25(["reset", "pin"], ["pin", "reset"], corpus)
@@ -129,17 +136,22 @@ def normalised_bm25(one: Sequence[str], two: Sequence[str], corpus: CorpusStats)
 
 
 class _Weights:
-    """IDF of each term, computed once for all candidates of a search."""
+    """What each term weighs, computed once for all candidates of a search."""
 
     def __init__(self, corpus: CorpusStats) -> None:
         self.corpus = corpus
-        self._known: dict[str, float] = {}
+        self._known: dict[str, tuple[float, float]] = {}
 
-    def __getitem__(self, term: str) -> float:
-        weight = self._known.get(term)
-        if weight is None:
-            weight = self._known[term] = idf(term, self.corpus)
-        return weight
+    def __getitem__(self, term: str) -> tuple[float, float]:
+        """The exact IDF, and the one that small scopes are given (see ``PRIOR_DOCUMENTS``)."""
+        known = self._known.get(term)
+        if known is None:
+            exact = idf(term, self.corpus)
+            prior = GRAMMAR_IDF if term in GRAMMAR else CONTENT_IDF
+            seen = self.corpus.documents
+            shrunk = (seen * exact + PRIOR_DOCUMENTS * prior) / (seen + PRIOR_DOCUMENTS)
+            known = self._known[term] = (exact, max(shrunk, LEAST_WEIGHT))
+        return known
 
 
 def _lexical(
@@ -153,20 +165,18 @@ def _lexical(
     penalty_two = length_penalty(length_two, weights.corpus)
     across = within = forward = backward = 0.0
     for term, here in one.items():
-        weight = weights[term]
-        least = weight if weight > LEAST_WEIGHT else LEAST_WEIGHT
+        weight, steady = weights[term]
         full_here = saturated(here, penalty_one)
-        within += least * here * full_here
+        within += steady * here * full_here
         there = two.get(term)
         if there is not None:
             full_there = saturated(there, penalty_two)
             forward += weight * here * full_there
             backward += weight * there * full_here
-            across += least * (here * full_there + there * full_here)
+            across += steady * (here * full_there + there * full_here)
     for term, there in two.items():
-        weight = weights[term]
-        least = weight if weight > LEAST_WEIGHT else LEAST_WEIGHT
-        within += least * there * saturated(there, penalty_two)
+        steady = weights[term][1]
+        within += steady * there * saturated(there, penalty_two)
     return min(across / within, 1.0), forward, backward
 
 

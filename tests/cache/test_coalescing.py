@@ -350,9 +350,7 @@ def test_without_coalescing_everybody_calls(open_cache: OpenCache) -> None:
 
 
 @pytest.mark.parametrize("kind", ["value", "stream"])
-def test_a_parked_caller_does_not_hold_others_up_for_ever(
-    tmp_path: Path, kind: str
-) -> None:
+def test_a_parked_caller_does_not_hold_others_up_for_ever(tmp_path: Path, kind: str) -> None:
     url = f"sqlite:///{tmp_path}/cache.db"
     with (
         SemanticCache.open(url, embedder=None, max_wait=0.2) as one,

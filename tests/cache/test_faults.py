@@ -92,9 +92,7 @@ def test_a_broken_embedder_leaves_the_exact_tier(
 
 def test_an_embedder_that_recovers_is_used_again() -> None:
     embedder = BrokenEmbedder(EmbeddingError("not now"))
-    with SemanticCache.open(
-        "memory://", embedder=embedder, calibration=anything_goes()
-    ) as cache:
+    with SemanticCache.open("memory://", embedder=embedder, calibration=anything_goes()) as cache:
         cache.lookup("one")
         asked = embedder.calls
         cache.lookup("two")

@@ -80,9 +80,7 @@ def test_a_hit_is_the_callers_own_copy(cache: SemanticCache) -> None:
         Scope(model="gpt-5", tenant="acme", system="You help.", user="u1"),
     ],
 )
-def test_a_scope_is_a_wall(
-    open_cache: OpenCache, embedder: LocalEmbedder, other: Scope
-) -> None:
+def test_a_scope_is_a_wall(open_cache: OpenCache, embedder: LocalEmbedder, other: Scope) -> None:
     cache = open_cache(embedder=embedder)
     cache.record(QUESTION, "Use the link.", scope=ACME)
     assert cache.lookup(QUESTION, scope=other) is None
@@ -110,7 +108,10 @@ def test_a_paraphrase_is_served_and_then_an_exact_alias(
         ("What is your return policy?", "What is your shipping policy?"),
         ("What is the diet for type 1 diabetes?", "What is the diet for type 2 diabetes?"),
         ("How far is it from Berlin to Paris?", "How far is it from Paris to Berlin?"),
-        ("How do I enable two-factor authentication?", "How do I disable two-factor authentication?"),
+        (
+            "How do I enable two-factor authentication?",
+            "How do I disable two-factor authentication?",
+        ),
         ("Can I return it within 30 days?", "Can I return it within 15 days?"),
         ("What does error E-4021 mean?", "What does error E-4012 mean?"),
         ("Is coffee good for you?", "Is coffee not good for you?"),
