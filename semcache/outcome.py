@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,6 +26,7 @@ class Decision:
         reason: one plain sentence.
         id, scope: digests.
         candidates: everything that was judged, best first.
+        served: the one of them whose answer is served.
         threshold: the least score that is served, ``None`` where the bound has no support.
         scorer: name of the scorer.
     """
@@ -37,20 +39,23 @@ class Decision:
     candidates: tuple[Judged, ...] = ()
     threshold: float | None = None
     scorer: str | None = None
+    served: Judged | None = None
 
     @property
     def candidate(self) -> Judged | None:
-        """The best candidate: the one served, or the one that came nearest."""
+        """The one served, or else the one that came nearest."""
+        if self.served is not None:
+            return self.served
         return self.candidates[0] if self.candidates else None
 
     @property
     def probability(self) -> float | None:
-        """Calibrated probability that the best candidate has the same answer, in [0, 1]."""
+        """Calibrated probability that ``candidate`` has the same answer, in [0, 1]."""
         return None if self.candidate is None else self.candidate.probability
 
     @property
     def features(self) -> Mapping[str, float]:
-        """What the scorer saw in the best candidate."""
+        """What the scorer saw in ``candidate``."""
         return {} if self.candidate is None else self.candidate.features
 
     def to_json(self) -> dict[str, Any]:
@@ -69,7 +74,8 @@ class Decision:
                     "query": judged.found.entry.query,
                     "cosine": judged.found.cosine,
                     "found_by": judged.found.by,
-                    "score": judged.score,
+                    # Without a vector there is no score; JSON has no word for -infinity.
+                    "score": judged.score if math.isfinite(judged.score) else None,
                     "probability": judged.probability,
                     "features": dict(judged.features),
                     "vetoes": [{"name": v.name, "detail": v.detail} for v in judged.vetoes],

@@ -8,7 +8,8 @@ The defaults (``docs/policy.md`` has them as a table):
 * *personal* only inside a scope that names a user or tenant, never shared;
 * *action* never served, never stored, never shared while it is under way;
 * *context* only in the exact tier, and only where the earlier turns are part of the scope;
-* *variety* neither served nor stored.
+* *variety* neither served nor stored;
+* *in doubt*, where no flag is certain but together they are likely: neither served nor stored.
 
 What the caller says wins: ``no_store`` and ``ttl`` of the call, then the first own ``Rule`` that
 matches, then the policy. Every rule that had a say is named in ``PolicyDecision.rules``.
@@ -45,8 +46,8 @@ DAYS_FROM = 0.4
 MONTHS_FROM = 0.35
 # Where tools are offered an effect is possible, so less certainty is enough to see one asked for.
 TOOLS_FACTOR = 0.7
-# A text of so few words in which none speaks for an earlier turn ("q1", "hello") is refused as
-# context only from this probability on: it is how everybody tries a cache out.
+# A text of so few words in which none speaks for anything ("q1", "hello") is taken for more than it
+# says only from this probability on: it is how everybody tries a cache out.
 FEW_WORDS = 3
 UNSPOKEN_POINT = 0.9
 
@@ -145,8 +146,8 @@ class CachePolicy:
         action, variety: ``"never"`` or ``"allow"``.
         context: ``"exact"`` (exact tier, where earlier turns are in scope), ``"allow"``,
             ``"never"``.
-        points: flag or ``"live"`` → probability from which on it is taken to hold, in (0, 1];
-            default: those of the judge. Lower is more careful.
+        points: flag, ``"live"`` or ``"doubt"`` (at least one of them) → probability from which on
+            it is taken to hold, in (0, 1]; default: those of the judge. Lower is more careful.
         rules: rules of your own; the first that matches wins over all of the above.
         enabled: ``False`` switches everything off (``CachePolicy.off()``).
 
@@ -187,7 +188,7 @@ class CachePolicy:
                     f"policy {name} must be one of {get_args(kind)}, not {getattr(self, name)!r}"
                 )
         for name, point in self.points.items():
-            if name not in (*FLAGS, "live"):
+            if name not in (*FLAGS, "live", "doubt"):
                 raise ConfigurationError(f"policy points: no flag named {name!r}")
             if isinstance(point, bool) or not isinstance(point, int | float) or not 0 < point <= 1:
                 raise ConfigurationError(
@@ -328,12 +329,10 @@ def apply(policy: CachePolicy, said: Cacheability, facts: Facts, wanted: Wanted)
     (True, 2592000.0, ('timeless: kept 30 d',))
     """
     if not policy.enabled:
-        return PolicyDecision(
-            wanted.ttl, not wanted.no_store and wanted.ttl != 0, True, True, True, ("policy: off",)
-        )
+        return unrestricted(wanted)
     draft = _Draft(wanted.ttl)
     _lifetime(draft, policy, said, wanted)
-    _flags(draft, policy, said, facts)
+    _flags(draft, policy, said, facts, wanted.ttl_given)
     _own_rules(draft, policy, wanted)
     if wanted.no_store:
         draft.store = False
@@ -348,12 +347,19 @@ def apply(policy: CachePolicy, said: Cacheability, facts: Facts, wanted: Wanted)
     )
 
 
+def unrestricted(wanted: Wanted) -> PolicyDecision:
+    """What the call asks for and nothing else: the policy is off, or has no say (seeds)."""
+    stored = not wanted.no_store and wanted.ttl != 0
+    return PolicyDecision(wanted.ttl, stored, True, True, True, ("policy: off",))
+
+
 def lifetime_of(policy: CachePolicy, said: Cacheability) -> Lifetime:
     """The lifetime that the policy goes by: the shorter one wherever it is not improbable."""
     chances = said.lifetimes
-    if chances["live"] >= _point(policy, said, "live"):
+    point = _point(policy, said, "live")
+    if chances["live"] >= (max(point, UNSPOKEN_POINT) if _unspoken(said) else point):
         return "live"
-    short = chances["live"] + chances["days"]
+    short = 0.0 if _unspoken(said) else chances["live"] + chances["days"]
     if short >= DAYS_FROM:
         return "days"
     return "months" if short + chances["months"] >= MONTHS_FROM else "timeless"
@@ -364,9 +370,39 @@ def flag_holds(policy: CachePolicy, said: Cacheability, flag: Flag, facts: Facts
     point = _point(policy, said, flag)
     if flag == "action" and facts.tools:
         point *= TOOLS_FACTOR
-    if flag == "context" and said.words <= FEW_WORDS and not said.flags["context"].words:
+    if flag == "context" and _unspoken(said):
         point = max(point, UNSPOKEN_POINT)
     return said.flags[flag].probability >= point
+
+
+def in_doubt(policy: CachePolicy, said: Cacheability, facts: Facts, *, live: bool = True) -> bool:
+    """Whether the chance that at least one thing forbids storing reaches the point ``doubt``.
+
+    What the scope takes care of, or the policy allows, is no reason for doubt; nor is ``live``
+    where the call brings its own ttl.
+    """
+    no_reason: set[str] = {flag for flag in FLAGS if getattr(policy, flag) == "allow"}
+    if facts.somebody:
+        no_reason.add("personal")
+    if facts.context_known:
+        no_reason.add("context")
+    if not live or policy.seconds("live") != 0:
+        no_reason.add("live")
+    fine = 1.0
+    for name in (*FLAGS, "live"):
+        if name not in no_reason:
+            fine *= 1.0 - said.probability(name)
+    point = _point(policy, said, "doubt")
+    return 1.0 - fine >= (max(point, UNSPOKEN_POINT) if _unspoken(said) else point)
+
+
+def _unspoken(said: Cacheability) -> bool:
+    """Whether the text is so short and plain that no word of it speaks for anything."""
+    return (
+        said.words <= FEW_WORDS
+        and not said.now_words
+        and not any(one.words for one in said.flags.values())
+    )
 
 
 def _point(policy: CachePolicy, said: Cacheability, name: str) -> float:
@@ -390,8 +426,12 @@ def _lifetime(draft: _Draft, policy: CachePolicy, said: Cacheability, wanted: Wa
         draft.meaning = False
 
 
-def _flags(draft: _Draft, policy: CachePolicy, said: Cacheability, facts: Facts) -> None:
+def _flags(
+    draft: _Draft, policy: CachePolicy, said: Cacheability, facts: Facts, ttl_given: bool
+) -> None:
     held = [flag for flag in FLAGS if flag_holds(policy, said, flag, facts)]
+    if not held and draft.ttl != 0 and in_doubt(policy, said, facts, live=not ttl_given):
+        draft.refuse("in doubt: no flag is certain, too many are possible; not served, not stored")
     for flag in held:
         way = getattr(policy, flag)
         if way == "allow":

@@ -15,6 +15,7 @@ import gzip
 import io
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -53,9 +54,12 @@ def export_entries(
     The file appears whole or not at all, and only its owner can read it.
 
     Raises:
+        ConfigurationError: the file is the cache's own.
         StoreError: the store failed, or the file cannot be written.
     """
     target = Path(path)
+    if cache.store.url == f"sqlite:///{target.resolve()}":
+        raise ConfigurationError(f"{target} is the cache itself; export to another file")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     count = 0
     try:
@@ -126,8 +130,8 @@ def _lines(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for number, text in enumerate(file, 1):
                 if text.strip():
                     yield number, _parse(source, number, text)
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {source}: {error.strerror or error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigurationError(f"cannot read {source}: {error}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{source} is not UTF-8 text; is it an export?") from error
 
@@ -159,7 +163,8 @@ def _check(cache: SemanticCache, source: Path, number: int, line: Mapping[str, A
             if "answer" not in line:
                 raise ConfigurationError("a seed needs an answer")
             _seed_scope(line)
-            parse_ttl(line.get("ttl"))
+            if parse_ttl(line.get("ttl")) == 0:
+                raise ConfigurationError("a seed with ttl 0 would not be stored")
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
 
@@ -186,7 +191,7 @@ def _seed_scope(line: Mapping[str, Any]) -> Scope:
 
 
 def _record_seed(cache: SemanticCache, line: Mapping[str, Any]) -> None:
-    cache.record(
+    recorded = cache.record(
         line["query"],
         line["answer"],
         scope=_seed_scope(line),
@@ -194,6 +199,8 @@ def _record_seed(cache: SemanticCache, line: Mapping[str, Any]) -> None:
         source="seed",
         **({"ttl": line["ttl"]} if "ttl" in line else {}),
     )
+    if not recorded:
+        raise StoreError(f"a seed was not stored: {recorded.reason} (query: {line['query']!r:.60})")
 
 
 def _put(cache: SemanticCache, line: Mapping[str, Any]) -> int:

@@ -30,7 +30,7 @@ def said(words: int = 9, **given: float) -> Cacheability:
         name: Said(given.get(name, 0.0), ("it",) if given.get(name) else ())
         for name in ("personal", "action", "context", "variety")
     }
-    points = dict.fromkeys((*flags, "live"), 0.5)
+    points = {**dict.fromkeys((*flags, "live"), 0.5), "doubt": 0.7}
     return Cacheability(life, flags, points, "head", words=words)  # type: ignore[arg-type]
 
 
@@ -144,6 +144,15 @@ def test_own_rules_win_and_the_first_counts() -> None:
     assert small.rules[-1] == "rule small: exact repeats only, not shared"
 
 
+def test_many_small_doubts_are_one_big_one() -> None:
+    several = said(personal=0.45, action=0.45, context=0.45)
+    assert not decide(several).may_store
+    assert decide(several).rules[-1].startswith("in doubt")
+    # What the scope takes care of, and what the policy allows, is no reason for doubt.
+    assert decide(several, Facts(user=True, earlier_turns=True)).may_store
+    assert decide(several, policy=CachePolicy(personal="allow", context="allow")).may_store
+
+
 def test_off_is_off() -> None:
     made = decide(said(action=0.9, live=0.9), policy=CachePolicy.off(), ttl=5.0)
     assert made == PolicyDecision(5.0, True, True, True, True, ("policy: off",))
@@ -164,7 +173,7 @@ def test_what_is_not_served_is_not_stored(text: str, turns: bool, user: bool, to
     assert made.rules
 
 
-@pytest.mark.parametrize("text", ["hello", "hi", "q1", "q2", "test", "a new question", "one", "x"])
+@pytest.mark.parametrize("text", ["hello", "hi", "q1", "q2", "test", "a new question", "two", "x"])
 def test_how_everybody_tries_a_cache_out(text: str) -> None:
     made = apply(CachePolicy(), assess(text), NOBODY, Wanted(query=text))
     assert made.may_store

@@ -13,7 +13,7 @@ one of two parts by the hash of its name:
 * ``read`` (60 %): whose errors were read while the word lists and rules of the vetoes were written;
 * ``measured`` (40 %): nobody read its traffic-like pairs. The evidence comes from here alone.
 
-Each scorer's floor is the score above which all but ``FLOOR_QUANTILE`` of the unvetoed pairs of the
+Each scorer's floor is the first threshold of the grid above which all but ``FLOOR_QUANTILE`` of the unvetoed pairs of the
 ``read`` part lie: below it the evidence is thin, whatever the pooled bound says.
 """
 
@@ -133,7 +133,8 @@ def main(
         known = sorted(
             value for value, no, part in zip(values, vetoed, read, strict=True) if part and not no
         )
-        floor = round(known[int(len(known) * FLOOR_QUANTILE)], 3)
+        lowest = known[int(len(known) * FLOOR_QUANTILE)]
+        floor = min(threshold for threshold in GRID if threshold >= lowest)
         measured = [
             (value, no, pair.same)
             for value, no, pair, part in zip(values, vetoed, pairs, read, strict=True)

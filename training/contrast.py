@@ -7,6 +7,8 @@ many changed words, so that only *what* was changed tells them apart:
 
 * **different** = one meaning edit (`MEANING`), and none to three harmless ones on either side;
 * **same** = two to four harmless edits (`HARMLESS`);
+* **roles** = written frames about two things, in other words and in place (same) or exchanged
+  (different), and frames where the exchange changes nothing: real questions of two things are rare;
 * **composed** = a labelled real pair with harmless edits (label stays), or a positive one with a
   meaning edit (label 0).
 
@@ -35,6 +37,7 @@ from verifier_data import SOURCES, read_rows, read_source
 Edit = Callable[[str, random.Random], str | None]
 MAX_WORDS = 30
 FRAME_SHARE = 0.12  # of the pairs: two real questions that differ in one rare word
+ROLE_SHARE = 0.12  # of the pairs: written frames about two things, in place or exchanged
 
 app = typer.Typer(add_completion=False)
 
@@ -463,6 +466,21 @@ def alike(v: str, w: str) -> bool:
     return max(len(v), len(w)) - common <= 2
 
 
+def role_pair(rng: random.Random) -> tuple[str, str, int, str]:
+    """Two forms of one question about two things, with the things in place or exchanged."""
+    symmetric = rng.random() < 0.25
+    forms, classes = rng.choice(lexicon.SYMMETRIC_FRAMES if symmetric else lexicon.ROLE_FRAMES)
+    a, b = rng.sample(lexicon.FILLERS[rng.choice(classes)], 2)
+    first, second = rng.choices(forms, k=2)
+    swapped = rng.random() < (0.7 if symmetric else 0.55)
+    if first == second and not swapped:
+        second = rng.choice([form for form in forms if form != first])
+    text = first.format(a=a, b=b)
+    other = second.format(a=b, b=a) if swapped else second.format(a=a, b=b)
+    label = int(symmetric or not swapped)
+    return text, other, label, "same" if label else "role_swap"
+
+
 @app.command()
 def main(
     data: Annotated[Path, typer.Argument(help="Folder with the *.tune.jsonl.gz files.")],
@@ -494,6 +512,11 @@ def main(
     real_frames = frames(texts["web_queries"], rng)[: int(pairs * FRAME_SHARE)]
     for a, b in real_frames:
         add(harmless(a, rng, rng.randrange(2)), b, 0, "entity", "web_queries")
+    for _ in range(int(pairs * ROLE_SHARE)):
+        text, other, label, kind = role_pair(rng)
+        if rng.random() < 0.5:
+            other = harmless(other, rng, 1)
+        add(text, other, label, kind, "contrast_lexicon")
     names, weights = list(texts), [0.35, 0.15, 0.12, 0.12, 0.26]
     while len(written) < pairs:
         if rng.random() < 0.35:

@@ -9,22 +9,23 @@ prompts of ``training/data`` (written, and silver by intent, at a lower weight).
 prompts never stand in their own training part. ``cacheability.eval`` is read for one thing only:
 texts of it that somebody wrote again by chance are left out of the training.
 
-Points: for each flag and for live, the probability from which on it is taken to hold. They are set
-together, so that at most ``MAX_UNSAFE_KEPT`` of the unsafe prompts pass all five and as few safe
-prompts as possible are lost.
+Points: for each flag and for live, the probability from which on it is taken to hold; and for the
+doubt (the chance that at least one of them holds) the largest value with which at most
+``MAX_UNSAFE_KEPT`` of the unsafe prompts are kept.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import scipy.sparse as sp
 import typer
-from cacheability_data import Prompt, labelled, order, plain, silver, written
+from cacheability_data import Prompt, harmless, labelled, order, plain, silver, written
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
@@ -36,7 +37,9 @@ from semcache.embedders.local import LocalEmbedder
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "models" / "semcache_models" / "cacheability"
 FOLDS = 5
-WEIGHT = {"read": 1.0, "written": 0.6, "silver": 0.2}
+WEIGHT = {"read": 1.0, "written": 0.6, "silver": 0.2, "harmless": 0.3}
+# A prompt of the harmless sets that the first round of training is so sure of is left out.
+LOOKS_UNSAFE = 0.9
 BUCKETS = 8192
 # Scales of the three kinds of input: what a penalty on all weights alike then means. Of three
 # settings tried on the folds these were best.
@@ -44,8 +47,9 @@ VECTOR_SCALE, CUE_SCALE, GRAM_SCALE = 3.0, 0.7, 4.0
 INVERSE_PENALTY = 3.0
 RULES_INVERSE_PENALTY = 1.0
 HIDDEN, NETWORKS, EPOCHS, RATE, DROPOUT, DECAY, BATCH = 48, 2, 14, 2e-3, 0.3, 2e-4, 64
-MAX_UNSAFE_KEPT = 0.065
-SHARES = (0.0, 0.25, 0.5, 0.75)
+MAX_UNSAFE_KEPT = 0.055
+GRID = np.round(np.arange(0.15, 0.81, 0.05), 2)
+SHARES = (0.0, 0.25, 0.5)
 
 Array = Any
 
@@ -156,30 +160,29 @@ def applied(sums: Array, calibration: dict[str, Any]) -> Array:
 
 
 def choose_points(found: Array, data: Data, max_kept: float) -> tuple[dict[str, float], Any]:
-    """Points for the four flags and live; also what is kept and lost with them on the folds."""
+    """Points for the flags, live and doubt; also what is kept and lost with them on the folds.
+
+    A flag's point is where its F1 is best; all flags and live together make the doubt.
+    """
     risk = np.column_stack([found[:, :4], found[:, 7]])
-    unsafe = data.flags[data.read].any(axis=1) | (data.life[data.read] == 3)
+    truth = np.column_stack([data.flags[data.read], data.life[data.read] == 3])
+    unsafe = truth.any(axis=1)
     safe = ~unsafe & (data.life[data.read] <= 1)
-    grid = np.array([0.03, 0.05, 0.07, 0.09, 0.12, 0.15, 0.18, 0.22, 0.26, 0.3, 0.35, 0.4, 0.45,
-                     0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8])  # fmt: skip
+    points = {}
+    for column, name in enumerate((*FLAGS, "live")):
+        scores = [f1(truth[:, column], risk[:, column] >= point) for point in GRID]
+        points[name] = float(GRID[int(np.argmax(scores))])
+    refused = (risk >= [points[name] for name in (*FLAGS, "live")]).any(axis=1)
+    doubt = 1 - np.prod(1 - risk, axis=1)
+    limits = np.round(np.arange(0.99, 0.02, -0.01), 2)
+    fitting = [d for d in limits if (~(refused | (doubt >= d))[unsafe]).mean() <= max_kept]
+    points["doubt"] = float(max(fitting, default=limits[-1]))
+    refused |= doubt >= points["doubt"]
+    return points, (float((~refused[unsafe]).mean()), float(refused[safe].mean()))
 
-    def cost(points: Array) -> tuple[float, float, float]:
-        refused = (risk >= points).any(axis=1)
-        kept, lost = float((~refused[unsafe]).mean()), float(refused[safe].mean())
-        return lost + 20 * max(0.0, kept - max_kept), kept, lost
 
-    best, score = None, (9.0, 0.0, 0.0)
-    for start in (0.12, 0.18, 0.26, 0.35, 0.5):
-        points = np.full(5, start)
-        for _ in range(4):
-            for column in range(5):
-                trials = [np.where(np.arange(5) == column, value, points) for value in grid]
-                points = min(trials, key=cost)
-        if cost(points) < score:
-            best, score = points, cost(points)
-    assert best is not None
-    names = (*FLAGS, "live")
-    return {name: float(value) for name, value in zip(names, best, strict=True)}, score[1:]
+def f1(truth: Array, held: Array) -> float:
+    return float(2 * (truth & held).sum() / max(1, truth.sum() + held.sum()))
 
 
 def told(name: str, found: Array, data: Data) -> None:
@@ -209,9 +212,12 @@ def main(
     taken |= {plain(p.text) for p in labelled(data / "cacheability.eval.jsonl.gz")}
     more = [p for p in (*written(), *silver(data)) if plain(p.text) not in taken]
     prompts = [*tune, *more]
-    print({o: sum(p.origin == o for p in prompts) for o in WEIGHT}, flush=True)
     embedder = LocalEmbedder()
-    made = Data(prompts, embedded([p.text for p in prompts], embedder, vectors))
+    texts = [text for text in harmless(data) if plain(text) not in taken]
+    known = embedded([*(p.text for p in prompts), *texts], embedder, vectors)
+    prompts += taken_as_safe(texts, Data(prompts, known), known)
+    made = Data(prompts, known)
+    print({o: sum(p.origin == o for p in prompts) for o in WEIGHT}, flush=True)
 
     held = np.where(made.read)[0]
     lines, nets, rules = (np.zeros((len(held), len(OUTPUTS))) for _ in range(3))
@@ -278,6 +284,18 @@ def main(
     }  # fmt: skip
     target = ROOT / "semcache" / "decision" / "cacheability_rules.json"
     target.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+
+
+def taken_as_safe(texts: list[str], made: Data, known: dict[str, Array]) -> list[Prompt]:
+    """The harmless texts as prompts without a flag, timeless or months by a first round."""
+    weights, bias = linear(made.all, made, np.ones(len(made.prompts), bool), INVERSE_PENALTY)
+    prompts = [Prompt(text, "timeless", frozenset(), "harmless", "") for text in texts]
+    found = probabilities(np.asarray(Data(prompts, known).all @ weights + bias))
+    return [
+        replace(prompt, lifetime="months" if row[5] > row[4] else "timeless")
+        for prompt, row in zip(prompts, found, strict=True)
+        if max(*row[:4], row[7]) <= LOOKS_UNSAFE
+    ]
 
 
 def rounded(values: Array) -> list[float]:

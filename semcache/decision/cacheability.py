@@ -81,13 +81,33 @@ class Facts:
         >>> Facts.of(Scope(tenant="acme", history=[{"role": "user", "content": "Hi"}]))
         Facts(earlier_turns=True, attachments=False, tools=False, tenant=True, user=False)
         """
+        named = _argument_names(scope)
         return cls(
-            earlier_turns=scope.has_history,
+            earlier_turns=scope.has_history or not named.isdisjoint(_TURN_NAMES),
             attachments=bool(scope.attachments),
             tools=bool(scope.tools),
-            tenant=scope.tenant is not None,
-            user=scope.user is not None,
+            tenant=scope.tenant is not None or not named.isdisjoint(_TENANT_NAMES),
+            user=scope.user is not None or not named.isdisjoint(_USER_NAMES),
         )
+
+
+# How arguments and parameters are called that say whose answer it is or what was said before. They
+# are part of the key as any other, so the wall stands where they say.
+_USER_NAMES = frozenset(
+    {"user", "user_id", "userid", "username", "customer_id", "account_id", "safety_identifier"}
+    | {"session_id", "member_id", "person_id"}
+)
+_TENANT_NAMES = frozenset({"tenant", "tenant_id", "org_id", "organization_id", "workspace_id"})
+_TURN_NAMES = frozenset({"history", "chat_history", "messages", "conversation", "turns"})
+
+
+def _argument_names(scope: Scope) -> set[str]:
+    """The names of what was given as parameters, or as arguments of a cached function."""
+    given = dict(scope.params)
+    arguments = given.pop("$arguments", None)
+    if isinstance(arguments, Mapping):
+        given.update(arguments)
+    return {name for name, value in given.items() if value is not None and value not in ("", [])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +125,8 @@ class Cacheability:
     Attributes:
         lifetimes: probability of each lifetime; they sum to 1.
         flags: each flag with its probability and its words.
-        points: from which probability on a flag, or ``"live"``, is taken to hold; chosen on
-            labelled prompts by ``training/train_cacheability.py``.
+        points: from which probability on a flag, ``"live"``, or ``"doubt"`` (at least one of them)
+            is taken to hold; chosen on labelled prompts by ``training/train_cacheability.py``.
         by: who judged.
         note: why the words alone had to judge; empty for the head.
         now_words: the words that spoke against a long life.

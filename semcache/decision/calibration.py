@@ -112,10 +112,10 @@ class Calibration:
         for point in self.points:
             if point.served < needed:
                 continue
-            if point.upper > max_wrong:
+            if point.upper > max_wrong or point.threshold < self.floor:
                 break
             chosen = point.threshold
-        return None if chosen is None else max(chosen, self.floor)
+        return chosen
 
     def require(self, *, scorer: str, encoder: str | None) -> None:
         """Make sure that this evidence is about that scorer and encoder.

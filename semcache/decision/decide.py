@@ -26,7 +26,7 @@ class Judged:
         score: the scorer's value; ``-inf`` where the candidate has no vector.
         probability: calibrated P(same answer), 0 where vetoed or without a vector.
         features: what the score was made of.
-        vetoes: every reason against it.
+        vetoes: every reason against it; empty where nobody looked (see ``decide``).
     """
 
     found: Found
@@ -55,12 +55,16 @@ def decide(
     calibration: Calibration,
     max_wrong: float,
     enabled_vetoes: frozenset[str] = ALL,
+    thorough: bool = False,
 ) -> Verdict:
     """Judge the candidates of a search; serve the best one without a veto above the threshold.
 
     A candidate found by terms alone has no cosine: it is listed and never served. With a veto
     switched off that was on when the calibration was made, the evidence says nothing, and nothing
     is served.
+
+    Vetoes are looked for among the candidates above the threshold until one is served; ``thorough``
+    looks at every candidate (``explain``).
 
     Raises:
         ModelMismatch: the calibration belongs to another scorer.
@@ -74,18 +78,26 @@ def decide(
     missing = sorted(set(calibration.vetoes) - enabled_vetoes)
     threshold = None if missing else calibration.threshold(max_wrong)
     scores = scorer.score(query, terms(query), result.candidates, result.corpus)
-    judged = tuple(
-        sorted(
-            (
-                _judge(query, found, score, calibration, enabled_vetoes)
-                for found, score in zip(result.candidates, scores, strict=True)
-            ),
-            key=lambda one: -one.score,
-        )
+    ranked = sorted(
+        zip(
+            result.candidates,
+            (_value(*pair) for pair in zip(result.candidates, scores, strict=True)),
+            scores,
+            strict=True,
+        ),
+        key=lambda one: -one[1],
     )
-    served = None
-    if threshold is not None:
-        served = next((one for one in judged if one.score >= threshold and not one.vetoes), None)
+    judged: list[Judged] = []
+    served: Judged | None = None
+    for found, value, score in ranked:
+        serving = threshold is not None and value >= threshold and served is None
+        # Aligning two texts is what takes time, so it is done only where it can matter.
+        against = vetoes(query, found.entry.query, enabled_vetoes) if serving or thorough else ()
+        probability = 0.0 if against else calibration.probability(value)
+        one = Judged(found, value, probability, score.features, against)
+        judged.append(one)
+        if serving and not against:
+            served = one
     if served is not None and threshold is not None:
         reason = f"served: {scorer.name} {_short(served.score)} >= {_short(threshold)}"
     elif not judged:
@@ -96,23 +108,14 @@ def decide(
         reason = f"calibration has no support for max_wrong={max_wrong:g}"
     else:
         reason = _refusal(judged, threshold)
-    return Verdict(served, judged, threshold, scorer.name, reason)
+    return Verdict(served, tuple(judged), threshold, scorer.name, reason)
 
 
-def _judge(
-    query: str,
-    found: Found,
-    score: Score,
-    calibration: Calibration,
-    enabled: frozenset[str],
-) -> Judged:
-    against = vetoes(query, found.entry.query, enabled)
-    value = -math.inf if math.isnan(score.value) or found.cosine is None else score.value
-    probability = 0.0 if against else calibration.probability(value)
-    return Judged(found, value, probability, score.features, against)
+def _value(found: Found, score: Score) -> float:
+    return -math.inf if math.isnan(score.value) or found.cosine is None else score.value
 
 
-def _refusal(judged: tuple[Judged, ...], threshold: float) -> str:
+def _refusal(judged: list[Judged], threshold: float) -> str:
     best = judged[0]
     if best.score == -math.inf:
         return "no candidate with a vector"

@@ -41,7 +41,8 @@ def test_demo_without_a_terminal_prints_lines(cli: Cli) -> None:
 def test_demo_into_a_cache_that_is_kept(cli: Cli) -> None:
     cli("demo", "--limit", "20", "--speed", "5000", "--url", "kept.db", "--json")
     again = cli("demo", "--limit", "20", "--speed", "5000", "--url", "kept.db", "--json").json
-    assert again["hits"]["exact"] == 20
+    # A wording that was served by meaning the first time is an alias by now.
+    assert again["hits"]["exact"] + again["hits"]["alias"] == 20
     assert again["upstream_calls"] == 0
 
 
