@@ -6,7 +6,6 @@ import base64
 import copy
 import json
 import string
-import time
 import unicodedata
 from typing import Any
 
@@ -179,11 +178,9 @@ def test_prose_may_be_wrapped_as_one_likes(query: str) -> None:
     ],
     ids=["apostrophe", "quotes", "openings", "blanks", "lines", "comments", "marks"],
 )
+@pytest.mark.timeout(30)  # some 0.1 s each; with a regular expression that goes back, minutes
 def test_a_megabyte_takes_no_longer_than_reading_it(query: str) -> None:
-    start = time.process_time()
     normalise_query(query)
-    # Some 0.1 s each; with a regular expression that goes back it took minutes.
-    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize("query", ["", " \n", "\0", "a\0b", "\ud800", "\ud83d\ude00", "\ufeff"])
