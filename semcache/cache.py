@@ -19,9 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from semcache.answer import PLAIN, Codec
 from semcache.calls import Calls
-from semcache.decision.calibration import Calibration, shipped
-from semcache.decision.scorers import Scorer, scorer_named
-from semcache.decision.vetoes import ALL
 from semcache.engine import Admit, Controls, Engine, Facts, Price
 from semcache.entry import Source, Ttl, Usage, parse_ttl
 from semcache.errors import ConfigurationError, SemcacheError, StoreError
@@ -37,6 +34,8 @@ from semcache.stores.unavailable import UnavailableStore
 from semcache.transfer import Transferred, export_entries, import_entries
 
 if TYPE_CHECKING:
+    from semcache.decision.calibration import Calibration
+    from semcache.decision.scorers import Scorer
     from semcache.embedders.base import Embedder
 
 T = TypeVar("T")
@@ -100,6 +99,10 @@ class SemanticCache:
     ) -> None:
         self.max_wrong = _checked_share(max_wrong)
         self.ttl = parse_ttl(ttl)
+        # Here and in ``open``, because reading the decision's word lists takes longer than
+        # importing all the rest, and who imports semcache may never open a cache.
+        from semcache.decision.vetoes import ALL
+
         enabled = ALL if vetoes is None else frozenset(vetoes)
         if unknown := enabled - ALL:
             raise ConfigurationError(f"no veto named {sorted(unknown)}; there are {sorted(ALL)}")
@@ -169,6 +172,9 @@ class SemanticCache:
         """
         address = str(url) if url is not None else os.environ.get("SEMCACHE_URL", DEFAULT_URL)
         caps = Caps(max_entries, max_bytes)
+        from semcache.decision.calibration import shipped
+        from semcache.decision.scorers import scorer_named
+
         chosen = scorer_named(scorer) if isinstance(scorer, str) else scorer
         evidence = calibration or shipped(chosen.name)
         key = _secret_bytes(secret if secret is not None else os.environ.get("SEMCACHE_SECRET"))

@@ -18,10 +18,6 @@ from semcache.admission import refusal
 from semcache.answer import PLAIN, Codec, decode_payload, encode_answer, encode_stream
 from semcache.breaker import Breaker
 from semcache.candidates import SearchResult
-from semcache.decision.calibration import Calibration
-from semcache.decision.decide import Verdict, decide
-from semcache.decision.scorers import Scorer
-from semcache.decision.terms import terms
 from semcache.entry import Entry, Source, Usage
 from semcache.errors import AnswerError, ConfigurationError, SemcacheError
 from semcache.observe.events import Event, EventKind, Listeners, log
@@ -31,6 +27,9 @@ from semcache.scope import Keys
 from semcache.steps import Embed, Steps, StoreCall
 
 if TYPE_CHECKING:
+    from semcache.decision.calibration import Calibration
+    from semcache.decision.decide import Verdict
+    from semcache.decision.scorers import Scorer
     from semcache.embedders.base import Embedder
     from semcache.stores.base import Vector
 
@@ -250,6 +249,8 @@ class Engine:
         thorough: bool = False,
     ) -> Verdict:
         """The decision core's word on these candidates. Pure."""
+        from semcache.decision.decide import decide  # its word lists take longer than the rest
+
         return decide(
             prepared.request.query,
             result,
@@ -447,25 +448,28 @@ class Engine:
             self.emit("embedding-error", prepared, prepared.unembedded)
             log.warning("embedding failed, going on without: %s", _why(error))
         else:
+            from semcache.decision.terms import terms
+
             self.embedder_breaker.succeeded()
             # A text without a vector is never searched for, so it needs no terms either.
             prepared.vector, prepared.terms = vector, terms(text)
 
     def store(self, fallback: Any, method: str, *args: Any) -> Steps[Any]:
         """One call of the store; ``fallback`` where it fails or is known to be failing."""
-        now = self.timer()
-        if not self.store_breaker.allows(now):
+        breaker = self.store_breaker
+        if breaker.is_open and not breaker.allows(self.timer()):
             return fallback
         try:
             result = yield StoreCall(method, args)
         except Exception as error:
             if self.strict:
                 raise
-            self.store_breaker.failed(self.timer(), _why(error))
+            breaker.failed(self.timer(), _why(error))
             self.listeners.emit(Event("store-error", reason=f"{method}: {_why(error)}"))
             log.warning("the store failed at %s, going on without: %s", method, _why(error))
             return fallback
-        self.store_breaker.succeeded()
+        if breaker.is_open:
+            breaker.succeeded()
         return result
 
     # -- saying what happened -----------------------------------------------------------------

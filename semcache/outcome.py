@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from semcache.decision.decide import Judged
 from semcache.entry import Entry
+
+if TYPE_CHECKING:
+    from semcache.decision.decide import Judged
 
 Outcome = Literal["hit", "miss", "refused", "bypass"]
 Tier = Literal["exact", "alias", "semantic", "coalesced"]

@@ -48,7 +48,7 @@ MONTHS_FROM = 0.35
 TOOLS_FACTOR = 0.7
 # A text of so few words in which none speaks for anything ("q1", "hello") is taken for more than it
 # says only from this probability on: it is how everybody tries a cache out.
-FEW_WORDS = 3
+FEW_WORDS = 4
 UNSPOKEN_POINT = 0.9
 
 Serve = Literal["meaning", "exact", "never"]
@@ -370,7 +370,7 @@ def flag_holds(policy: CachePolicy, said: Cacheability, flag: Flag, facts: Facts
     point = _point(policy, said, flag)
     if flag == "action" and facts.tools:
         point *= TOOLS_FACTOR
-    if flag == "context" and _unspoken(said):
+    if _unspoken(said):
         point = max(point, UNSPOKEN_POINT)
     return said.flags[flag].probability >= point
 

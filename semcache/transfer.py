@@ -17,11 +17,10 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from semcache.decision.terms import terms
 from semcache.entry import Entry, entry_from_json, entry_to_json, parse_ttl
 from semcache.errors import ConfigurationError, EmbeddingError, StoreError
 from semcache.scope import Scope
@@ -205,7 +204,7 @@ def _record_seed(cache: SemanticCache, line: Mapping[str, Any]) -> None:
 
 def _put(cache: SemanticCache, line: Mapping[str, Any]) -> int:
     """Put one exported entry; returns 1 where it was embedded anew."""
-    from dataclasses import replace
+    from semcache.decision.terms import terms
 
     entry: Entry = entry_from_json(line["entry"])
     vector = None if line.get("vector") is None else _read_vector(line["vector"])

@@ -47,7 +47,9 @@ VECTOR_SCALE, CUE_SCALE, GRAM_SCALE = 3.0, 0.7, 4.0
 INVERSE_PENALTY = 3.0
 RULES_INVERSE_PENALTY = 1.0
 HIDDEN, NETWORKS, EPOCHS, RATE, DROPOUT, DECAY, BATCH = 48, 2, 14, 2e-3, 0.3, 2e-4, 64
-MAX_UNSAFE_KEPT = 0.055
+MAX_UNSAFE_KEPT = 0.06
+# The words see so little that the same bound would refuse every third safe prompt.
+MAX_UNSAFE_KEPT_BY_WORDS = 0.08
 GRID = np.round(np.arange(0.15, 0.81, 0.05), 2)
 SHARES = (0.0, 0.25, 0.5)
 
@@ -273,7 +275,7 @@ def main(
     calibration = calibrated(rules, made)
     found = applied(rules, calibration)
     told("words alone", found, made)
-    points, (kept, lost) = choose_points(found, made, MAX_UNSAFE_KEPT)
+    points, (kept, lost) = choose_points(found, made, MAX_UNSAFE_KEPT_BY_WORDS)
     print(f"words alone: points {points}, kept {kept:.3f}, lost {lost:.3f}")
     weights, bias = linear(made.cues, made, everything, RULES_INVERSE_PENALTY)
     document = {

@@ -42,8 +42,17 @@ LIFETIMES: tuple[Lifetime, ...] = ("timeless", "months", "days", "live")
 OUTPUTS = (*FLAGS, *LIFETIMES)
 
 RULES_VERSION = 1
-# A cue is named as a witness from this weight on; below it the cue hardly moves the probability.
-WITNESS_WEIGHT = 0.3
+# Whose words are named as witnesses. Others weigh too (a "can" at the start speaks against a long
+# life), but say nothing to a reader.
+WITNESSES: Mapping[str, tuple[str, ...]] = {
+    "personal": ("my_state", "do_i", "mine", "here", "trouble", "asker"),
+    "action": ("first:order", "effect"),
+    "context": (
+        "points_at_text", "talked", "what_about", "points_back", "more_of_it", "first:reply",
+    ),
+    "variety": ("made_up", "first:chance", "more_of_it"),
+    "live": ("now", "clock", "measured", "quoted_price", "under_way", "recent", "trouble", "here"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,16 +298,15 @@ def _result(
 
 
 def _witnesses(words: Words, rules: Rules, output: Flag | Lifetime) -> tuple[str, ...]:
-    """The words whose cues weigh for it, strongest first, each once."""
+    """The words that speak for it, those of the weightiest cue first, each once."""
     column = OUTPUTS.index(output)
-    weighed = [
-        (rules.weights[cue][column], word)
-        for cue, spoke in words.cues.items()
-        if spoke and cue in rules.weights and rules.weights[cue][column] >= WITNESS_WEIGHT
-        for word in spoke
-    ]
-    weighed.sort(key=lambda pair: -pair[0])
-    return tuple(dict.fromkeys(word for _, word in weighed))
+    spoke = [cue for cue in WITNESSES[output] if words.cues.get(cue)]
+    spoke.sort(key=lambda cue: -rules.weights[cue][column])
+    return tuple(
+        dict.fromkeys(
+            word for cue in spoke if rules.weights[cue][column] > 0 for word in words.cues[cue]
+        )
+    )
 
 
 def logistic(value: float) -> float:
