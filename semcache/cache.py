@@ -29,7 +29,8 @@ from semcache.request import Request
 from semcache.scope import Keys, Scope
 from semcache.shell import Shell
 from semcache.steps import Steps
-from semcache.stores.base import Caps, Selection, Store, StoreStats, open_store
+from semcache.stores.base import Caps, Selection, Store, StoreStats
+from semcache.stores.opening import open_store
 from semcache.stores.unavailable import UnavailableStore
 from semcache.transfer import Transferred, export_entries, import_entries
 

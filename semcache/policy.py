@@ -48,7 +48,7 @@ MONTHS_FROM = 0.35
 TOOLS_FACTOR = 0.7
 # A text of so few words in which none speaks for anything ("q1", "hello") is taken for more than it
 # says only from this probability on: it is how everybody tries a cache out.
-FEW_WORDS = 4
+FEW_WORDS = 2
 UNSPOKEN_POINT = 0.9
 
 Serve = Literal["meaning", "exact", "never"]
@@ -357,9 +357,9 @@ def lifetime_of(policy: CachePolicy, said: Cacheability) -> Lifetime:
     """The lifetime that the policy goes by: the shorter one wherever it is not improbable."""
     chances = said.lifetimes
     point = _point(policy, said, "live")
-    if chances["live"] >= (max(point, UNSPOKEN_POINT) if _unspoken(said) else point):
+    if chances["live"] >= (max(point, UNSPOKEN_POINT) if is_unspoken(said) else point):
         return "live"
-    short = 0.0 if _unspoken(said) else chances["live"] + chances["days"]
+    short = 0.0 if is_unspoken(said) else chances["live"] + chances["days"]
     if short >= DAYS_FROM:
         return "days"
     return "months" if short + chances["months"] >= MONTHS_FROM else "timeless"
@@ -370,7 +370,7 @@ def flag_holds(policy: CachePolicy, said: Cacheability, flag: Flag, facts: Facts
     point = _point(policy, said, flag)
     if flag == "action" and facts.tools:
         point *= TOOLS_FACTOR
-    if _unspoken(said):
+    if is_unspoken(said):
         point = max(point, UNSPOKEN_POINT)
     return said.flags[flag].probability >= point
 
@@ -393,10 +393,10 @@ def in_doubt(policy: CachePolicy, said: Cacheability, facts: Facts, *, live: boo
         if name not in no_reason:
             fine *= 1.0 - said.probability(name)
     point = _point(policy, said, "doubt")
-    return 1.0 - fine >= (max(point, UNSPOKEN_POINT) if _unspoken(said) else point)
+    return 1.0 - fine >= (max(point, UNSPOKEN_POINT) if is_unspoken(said) else point)
 
 
-def _unspoken(said: Cacheability) -> bool:
+def is_unspoken(said: Cacheability) -> bool:
     """Whether the text is so short and plain that no word of it speaks for anything."""
     return (
         said.words <= FEW_WORDS

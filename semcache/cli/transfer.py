@@ -153,7 +153,7 @@ def _read_key(path: Path) -> bytes:
 def _adopt(url: str, key_file: Path) -> None:
     """Give the cache at ``url`` the export's secret, before anything is keyed with another."""
     from semcache.cli.opening import TIMEOUT_S
-    from semcache.stores.base import open_store
+    from semcache.stores.opening import open_store
 
     secret = _read_key(key_file)
     if SECRET_VARIABLE in os.environ:

@@ -29,170 +29,170 @@ SHORT = 8
 # Cues that may stand anywhere.
 ANYWHERE: Mapping[str, str] = {
     "now": """
-        now| right now| just now| currently| at the moment| at this moment| at present| today|
-        today's| tonight| this morning| this afternoon| this evening| tomorrow| so far|
-        at this hour| this minute| real time| as we speak| heute| jetzt| morgen| ahora| hoy|
-        aujourd'hui| maintenant| oggi| adesso""",
+        now|right now|just now|currently|at the moment|at this moment|at present|today|
+        today's|tonight|this morning|this afternoon|this evening|tomorrow|so far|
+        at this hour|this minute|real time|as we speak|heute|jetzt|morgen|ahora|hoy|
+        aujourd'hui|maintenant|oggi|adesso""",
     "recent": """
-        latest| newest| recent| recently| lately| this week| this weekend| this month|
-        this season| last night| yesterday| yesterday's| last week| last weekend| past week|
-        past few days| next week| next weekend| next month| upcoming| yet| trending| standings|
-        news| headlines| these days| any update| any updates| update on| this year|
-        just released| most recently| this week's| past couple of weeks| in stock| on sale|
-        job openings| last meeting| breaking| rumors| rumours""",
+        latest|newest|recent|recently|lately|this week|this weekend|this month|
+        this season|last night|yesterday|yesterday's|last week|last weekend|past week|
+        past few days|next week|next weekend|next month|upcoming|yet|trending|standings|
+        news|headlines|these days|any update|any updates|update on|this year|
+        just released|most recently|this week's|past couple of weeks|in stock|on sale|
+        job openings|last meeting|breaking|rumors|rumours""",
     "measured": """
-        weather| forecast| temperature| degrees| rain| raining| snow| snowing| sunny| windy|
-        humid| humidity| uv index| pollen| air quality| aqi| tide| tides| surf| traffic|
-        congestion| wetter| météo| clima| tiempo| temps""",
+        weather|forecast|temperature|degrees|rain|raining|snow|snowing|sunny|windy|
+        humid|humidity|uv index|pollen|air quality|aqi|tide|tides|surf|traffic|
+        congestion|wetter|météo|clima|tiempo|temps""",
     "quoted_price": """
-        stock price| share price| stock| stocks| shares| bitcoin| btc| ethereum| eth| crypto|
-        exchange rate| spot price| trading at| nasdaq| dow| dow jones| nikkei| ftse| market cap|
-        usd| eur| gold price| oil price| gas price| gas prices| mortgage rate| mortgage rates""",
+        stock price|share price|stock|stocks|shares|bitcoin|btc|ethereum|eth|crypto|
+        exchange rate|spot price|trading at|nasdaq|dow|dow jones|nikkei|ftse|market cap|
+        usd|eur|gold price|oil price|gas price|gas prices|mortgage rate|mortgage rates""",
     "under_way": """
-        score| live score| winning| delayed| delays| delay| departures| arrivals| queue|
-        wait time| outage| down| offline| maintenance| status| on time| watching| streaming|
-        open now| closed| shut| live| still open| ahead""",
+        score|live score|winning|delayed|delays|delay|departures|arrivals|queue|
+        wait time|outage|down|offline|maintenance|status|on time|watching|streaming|
+        open now|closed|shut|live|still open|ahead""",
     "clock": """
-        what time is it| what's the time| whats the time| time is it| current time|
-        what day is it| what day is today| the date| today's date| what date| what is the time|
-        wie spät| qué hora| quelle heure| time now""",
+        what time is it|what's the time|whats the time|time is it|current time|
+        what day is it|what day is today|the date|today's date|what date|what is the time|
+        wie spät|qué hora|quelle heure|time now""",
     "changing": """
-        president| prime minister| ceo| chancellor| governor| mayor| minister| coach| owner|
-        owns| population| current| cost| costs| price| prices| fee| fees| charge| charges|
-        charged| salary| wage| rent| hours| opening hours| open| cheapest| best| top|
-        most popular| richest| tallest| net worth| policy| version| record| visa| tax| taxes|
-        law| legal| rate| rates| limit| limits| how old is| married to| dating| restaurant|
-        restaurants| hotel| hotels| places to visit| reviews| recommend| near""",
+        president|prime minister|ceo|chancellor|governor|mayor|minister|coach|owner|
+        owns|population|current|cost|costs|price|prices|fee|fees|charge|charges|
+        charged|salary|wage|rent|hours|opening hours|open|cheapest|best|top|
+        most popular|richest|tallest|net worth|policy|version|record|visa|tax|taxes|
+        law|legal|rate|rates|limit|limits|how old is|married to|dating|restaurant|
+        restaurants|hotel|hotels|places to visit|reviews|recommend|near""",
     "product": """
-        app| account| accounts| card| cards| website| subscription| password| pin| transfer|
-        transfers| refund| order| bank| settings| login| top up| top-up| atm| delivery|
-        shipping| warranty| plan| currency| currencies| payment| payments| verify| identity|
-        iphone| android| windows| google| facebook| instagram| excel| outlook| netflix| amazon""",
+        app|account|accounts|card|cards|website|subscription|password|pin|transfer|
+        transfers|refund|order|bank|settings|login|top up|top-up|atm|delivery|
+        shipping|warranty|plan|currency|currencies|payment|payments|verify|identity|
+        iphone|android|windows|google|facebook|instagram|excel|outlook|netflix|amazon""",
     "mine": "my|mine|our|ours|mein|meine|meinen|meiner|mon|ma|mes|mi|mis",
     "asker": "i|i'm|im|i've|ive|i'd|i'll|me|we|we're|we've|us|myself",
     "my_state": """
-        my account| my balance| my card| my order| my package| my parcel| my refund| my payment|
-        my transfer| my calendar| my schedule| my email| my emails| my inbox| my messages|
-        my flight| my bill| my bills| my list| my location| my phone| my car| my meeting|
-        my meetings| my appointment| my reservation| my booking| my money| my cash| my savings|
-        my checking| my credit| my paycheck| my pin| my name| my profile| my subscription|
-        my plan| my ticket| my application| my claim| my team| my manager| my timesheet| my pto|
-        my vacation| my leave| my portfolio| my house| my home| my front door| my address|
-        my alarm| my alarms| my reminders| my bank| my transactions| my statement| my spending|
-        my shift| my boss| my reading| my tracker| my usage| my data| my files| my notes|
-        my photos| my playlist| my deposit| my top up| my rewards| my points| my insurance|
-        my prescription| my luggage| my steps| my lab results| my results| mein kontostand|
-        mi saldo| mon compte| mi cuenta""",
+        my account|my balance|my card|my order|my package|my parcel|my refund|my payment|
+        my transfer|my calendar|my schedule|my email|my emails|my inbox|my messages|
+        my flight|my bill|my bills|my list|my location|my phone|my car|my meeting|
+        my meetings|my appointment|my reservation|my booking|my money|my cash|my savings|
+        my checking|my credit|my paycheck|my pin|my name|my profile|my subscription|
+        my plan|my ticket|my application|my claim|my team|my manager|my timesheet|my pto|
+        my vacation|my leave|my portfolio|my house|my home|my front door|my address|
+        my alarm|my alarms|my reminders|my bank|my transactions|my statement|my spending|
+        my shift|my boss|my reading|my tracker|my usage|my data|my files|my notes|
+        my photos|my playlist|my deposit|my top up|my rewards|my points|my insurance|
+        my prescription|my luggage|my steps|my lab results|my results|mein kontostand|
+        mi saldo|mon compte|mi cuenta""",
     "here": """
-        near me| nearby| nearest| closest| from here| around here| where am i| my location|
-        my area| close to me| my way| here""",
+        near me|nearby|nearest|closest|from here|around here|where am i|my location|
+        my area|close to me|my way|here""",
     "do_i": """
-        do i have| do i owe| did i| am i| have i| how much do i| how much did i|
-        how much have i| how many do i| when do i| when is my| when's my| where's my| wheres my|
-        where is my| what's my| whats my| what is my| what are my| what was my| show my|
-        show me my| is my| are my| has my| have my| was my| why was my| why is my| why did my|
-        did my| who am i| i was charged| i was| i made| i got| i paid| i ordered| i've been|
-        i have been| do you know my| remind me what| about me| my last| my next| my current|
+        do i have|do i owe|did i|am i|have i|how much do i|how much did i|
+        how much have i|how many do i|when do i|when is my|when's my|where's my|wheres my|
+        where is my|what's my|whats my|what is my|what are my|what was my|show my|
+        show me my|is my|are my|has my|have my|was my|why was my|why is my|why did my|
+        did my|who am i|i was charged|i was|i made|i got|i paid|i ordered|i've been|
+        i have been|do you know my|remind me what|about me|my last|my next|my current|
         my recent""",
     "trouble": """
-        pending| declined| still| hasn't| haven't| didn't| not working| isn't| missing| wrong|
-        not showing| not arrived| never received| failed| reverted| twice| stuck| waiting|
-        rejected| don't recognize| don't recognise| did not| does not| hasnt| doesn't| won't|
-        can't find| stolen| lost| cancelled""",
+        pending|declined|still|hasn't|haven't|didn't|not working|isn't|missing|wrong|
+        not showing|not arrived|never received|failed|reverted|twice|stuck|waiting|
+        rejected|don't recognize|don't recognise|did not|does not|hasnt|doesn't|won't|
+        can't find|stolen|lost|cancelled""",
     "advice": """
-        how do i| how can i| how to| how do you| how should i| how would i| can i| could i|
-        may i| what is the best way| what's the best way| best way to| how do we| where can i|
-        where do i| should i| do you| is there a way| what do i need| what should i|
-        is it possible| are there| how does| how do| how is| how are| what happens| what is a|
-        what is an| what are| what does| why do| why does| why are| what makes|
-        difference between| meaning of| how long does it take""",
+        how do i|how can i|how to|how do you|how should i|how would i|can i|could i|
+        may i|what is the best way|what's the best way|best way to|how do we|where can i|
+        where do i|should i|do you|is there a way|what do i need|what should i|
+        is it possible|are there|how does|how do|how is|how are|what happens|what is a|
+        what is an|what are|what does|why do|why does|why are|what makes|
+        difference between|meaning of|how long does it take""",
     "made_up": """
-        joke| jokes| random| randomly| at random| another joke| surprise| coin| dice| die| d20|
-        roll| flip| toss| riddle| fun fact| different| fresh| heads or tails| laugh| bored|
-        of the day| funny| entertain| amuse| tongue twister| icebreaker| inspire|
-        interesting fact| shuffle| something new| something fun| something interesting|
-        something funny| limerick| witz| chiste| blague| fact| make up| come up with|
-        twenty questions| 20 questions| trivia| lucky| never heard| not the usual| fortune""",
+        joke|jokes|random|randomly|at random|another joke|surprise|coin|dice|die|d20|
+        roll|flip|toss|riddle|fun fact|different|fresh|heads or tails|laugh|bored|
+        of the day|funny|entertain|amuse|tongue twister|icebreaker|inspire|
+        interesting fact|shuffle|something new|something fun|something interesting|
+        something funny|limerick|witz|chiste|blague|fact|make up|come up with|
+        twenty questions|20 questions|trivia|lucky|never heard|not the usual|fortune""",
     "more_of_it": """
-        another| another one| one more| a new one| new one| a different| again| more| else|
-        anything else| other ideas| any others| others| once more| noch ein| noch einen| otro|
-        otra| encore""",
+        another|another one|one more|a new one|new one|a different|again|more|else|
+        anything else|other ideas|any others|others|once more|noch ein|noch einen|otro|
+        otra|encore""",
     "points_back": """
-        that| it| this| these| those| them| they| he| she| him| his| her| it's| its| that's|
-        thats| he's| she's| they're| there| das| es| le| lui| eso| esto""",
+        that|it|this|these|those|them|they|he|she|him|his|her|it's|its|that's|
+        thats|he's|she's|they're|das|es|le|lui|eso|esto""",
     "points_at_text": """
-        attached| attachment| above| below| screenshot| pasted| this image| this picture|
-        this photo| the image| the picture| the photo| this document| this file| this article|
-        this text| this code| this email| the document| the file| the code| this pdf| the text|
-        the following| following| this passage| the article| the passage| this paragraph""",
+        attached|attachment|above|below|screenshot|pasted|this image|this picture|
+        this photo|the image|the picture|the photo|this document|this file|this article|
+        this text|this code|this email|the document|the file|the code|this pdf|the text|
+        the following|following|this passage|the article|the passage|this paragraph""",
     "talked": """
-        you said| you mentioned| you told| you just| you gave| i said| i told| i mentioned|
-        we discussed| we talked| earlier| previous| previously| your answer| your list|
-        your last| as before| last answer| i meant| not what i| our conversation| you suggested|
-        your suggestion| you wrote| i asked| first one| second one| third one| last one|
-        other one| the first| the second| the third| the last| the other| the two| both| either|
-        option| the former| the latter| instead| same| same thing| the rest| that one| this one""",
+        you said|you mentioned|you told|you just|you gave|i said|i told|i mentioned|
+        we discussed|we talked|earlier|previous|previously|your answer|your list|
+        your last|as before|last answer|i meant|not what i|our conversation|you suggested|
+        your suggestion|you wrote|i asked|first one|second one|third one|last one|
+        other one|the first|the second|the third|the last|the other|the two|both|either|
+        option|the former|the latter|instead|same|same thing|the rest|that one|this one""",
     "what_about": """
-        what about| how about| and then| why not| what if| what else| like what| for example|
-        tell me more| go on| such as| makes sense| sounds good| sounds great""",
+        what about|how about|and then|why not|what if|what else|like what|for example|
+        tell me more|go on|such as|makes sense|sounds good|sounds great""",
     "effect": """
-        to my list| to my shopping list| my to do list| on my calendar| to my calendar|
-        in my calendar| an alarm| a timer| a reminder| an appointment| a meeting with|
-        a message to| an email to| a text to| the lights| the light| the volume| the thermostat|
-        the tv| a taxi| a cab| an uber| a table for| a reservation| a flight| a room|
-        my reservation| my subscription| a ticket| the meeting| to production| to staging|
-        the door| the garage| a playlist| a call| whisper mode| your voice| your accent|
-        your language| your name| speak| call me""",
+        to my list|to my shopping list|my to do list|on my calendar|to my calendar|
+        in my calendar|an alarm|a timer|a reminder|an appointment|a meeting with|
+        a message to|an email to|a text to|the lights|the light|the volume|the thermostat|
+        the tv|a taxi|a cab|an uber|a table for|a reservation|a flight|a room|
+        my reservation|my subscription|a ticket|the meeting|to production|to staging|
+        the door|the garage|a playlist|a call|whisper mode|your voice|your accent|
+        your language|your name|speak|call me""",
 }  # fmt: skip
 
 # Cues that count only where the request begins.
 OPENING: Mapping[str, str] = {
     "order": """
-        add| adjust| alert| answer| approve| archive| arrange| assign| ban| block| book|
-        broadcast| buy| call| cancel| change| charge| check me in| clear| close| commit|
-        confirm| connect| copy| crank| deactivate| decline| decrease| delete| deliver| deploy|
-        dial| dim| dismiss| dispatch| download| drop| email| enable| disable| erase| execute|
-        extend| fetch| file| forward| freeze| get me| get the| go ahead| grant| hail| hang up|
-        increase| install| invite| kick off| kill| launch| lock| log| log me| lower| mail|
-        make a reservation| make a call| make a payment| mark| merge| message| move| mute|
-        navigate| notify| open| order| page| park| pause| pay| ping| place| play| post| print|
-        provision| publish| purchase| push| put| raise| reboot| rebook| record| redeem| refund|
-        register| reject| release| remind| remind me| remove| rename| renew| reorder| reply|
-        report| request| reschedule| reserve| reset| restart| restore| resume| return| revoke|
-        ring| roll back| rollback| run| save| scale| schedule| send| set| ship| shut| shut down|
-        sign me| skip| snooze| spin up| start| stop| stream| submit| subscribe| switch| sync|
-        tag| take me| terminate| text| top up| track down| transfer| trigger| turn| tweet|
-        unblock| unfreeze| unlock| unmute| unsubscribe| update| upgrade| upload| vote| wake|
-        wake me| water| whisper| wire| withdraw| schicke| stelle| überweise| buche| envía|
-        reserva| apaga| envoie| réserve| i want you to| i need you to| i want to book|
-        i need to book| i'd like to book| i would like to book| i need a| i want to cancel|
-        i need to cancel| i need to call| i'd like to order| i want to order|
-        i need to schedule| i want to schedule| find me""",
+        add|adjust|alert|answer|approve|archive|arrange|assign|ban|block|book|
+        broadcast|buy|call|cancel|change|charge|check me in|clear|close|commit|
+        confirm|connect|copy|crank|deactivate|decline|decrease|delete|deliver|deploy|
+        dial|dim|dismiss|dispatch|download|drop|email|enable|disable|erase|execute|
+        extend|fetch|file|forward|freeze|get me|get the|go ahead|grant|hail|hang up|
+        increase|install|invite|kick off|kill|launch|lock|log|log me|lower|mail|
+        make a reservation|make a call|make a payment|mark|merge|message|move|mute|
+        navigate|notify|open|order|page|park|pause|pay|ping|place|play|post|print|
+        provision|publish|purchase|push|put|raise|reboot|rebook|record|redeem|refund|
+        register|reject|release|remind|remind me|remove|rename|renew|reorder|reply|
+        report|request|reschedule|reserve|reset|restart|restore|resume|return|revoke|
+        ring|roll back|rollback|run|save|scale|schedule|send|set|ship|shut|shut down|
+        sign me|skip|snooze|spin up|start|stop|stream|submit|subscribe|switch|sync|
+        tag|take me|terminate|text|top up|track down|transfer|trigger|turn|tweet|
+        unblock|unfreeze|unlock|unmute|unsubscribe|update|upgrade|upload|vote|wake|
+        wake me|water|whisper|wire|withdraw|schicke|stelle|überweise|buche|envía|
+        reserva|apaga|envoie|réserve|i want you to|i need you to|i want to book|
+        i need to book|i'd like to book|i would like to book|i need a|i want to cancel|
+        i need to cancel|i need to call|i'd like to order|i want to order|
+        i need to schedule|i want to schedule|find me""",
     "writing": """
-        write| draft| compose| translate| explain| summarize| summarise| list| describe| define|
-        compare| classify| rewrite| correct| calculate| convert| solve| name| identify| extract|
-        analyze| analyse| give an example| create a| design| outline| suggest| provide|
-        generate a| code| implement| plan| spell| paraphrase| identify which| what is|
-        what's the| who was| who wrote| who invented| when did| when was| where was| how many|
-        tell me about| tell me how| tell me what| who is| where is| why is""",
+        write|draft|compose|translate|explain|summarize|summarise|list|describe|define|
+        compare|classify|rewrite|correct|calculate|convert|solve|name|identify|extract|
+        analyze|analyse|give an example|create a|design|outline|suggest|provide|
+        generate a|code|implement|plan|spell|paraphrase|identify which|what is|
+        what's the|who was|who wrote|who invented|when did|when was|where was|how many|
+        tell me about|tell me how|tell me what|who is|where is|why is""",
     "chance": """
-        flip| toss| roll| pick| choose| surprise| shuffle| draw| spin| tell me a|
-        tell me another| give me a| give me another| tell me something| say something|
-        let's play| lets play| got any| know any| make me| i'm bored| im bored| ask me| another|
-        random| hit me| one more| gimme| what should i| new""",
+        flip|toss|roll|pick|choose|surprise|shuffle|draw|spin|tell me a|
+        tell me another|give me a|give me another|tell me something|say something|
+        let's play|lets play|got any|know any|make me|i'm bored|im bored|ask me|another|
+        random|hit me|one more|gimme|what should i|new""",
     "reply": """
-        and| but| or| so| also| then| yes| no| yeah| yep| nope| sure| ok| okay| maybe| right|
-        exactly| actually| oh| ah| hmm| hm| wow| well| great| perfect| awesome| nice| cool|
-        interesting| really| i see| i agree| i think| i don't| i know| i did| i do| i am|
-        i have| i like| i love| i mean| i would| i could| not| still| because| of course|
-        agreed| correct| wrong| true| never mind| nevermind| haha| lol| good| no thanks| thats|
-        that's| that| it| it's| they| he| she| this| those| these| y| et| und| ja| nein| sí|
-        oui| non| are they| is it| is that| are those| does it| does that| do they| did they|
-        can it| can they| could that| what are they| which one| which ones| why| how so|
-        which of| both""",
+        and|but|or|so|also|then|yes|no|yeah|yep|nope|sure|ok|okay|maybe|right|
+        exactly|actually|oh|ah|hmm|hm|wow|well|great|perfect|awesome|nice|cool|
+        interesting|really|i see|i agree|i think|i don't|i know|i did|i do|i am|
+        i have|i like|i love|i mean|i would|i could|not|still|because|of course|
+        agreed|correct|wrong|true|never mind|nevermind|haha|lol|good|no thanks|thats|
+        that's|that|it|it's|they|he|she|this|those|these|y|et|und|ja|nein|sí|
+        oui|non|are they|is it|is that|are those|does it|does that|do they|did they|
+        can it|can they|could that|what are they|which one|which ones|why|how so|
+        which of|both""",
     "greeting": """
-        hi| hello| hey| good morning| good night| good evening| good afternoon| thanks|
-        thank you| bye| goodbye| how are you| hiya| howdy| nice to meet| see you| later| cheers|
+        hi|hello|hey|good morning|good night|good evening|good afternoon|thanks|
+        thank you|bye|goodbye|how are you|hiya|howdy|nice to meet|see you|later|cheers|
         test""",
     "is_it": "is|are|was|were|will|does|do|did|has|have|can|could|should|would",
     "how": "how",
@@ -306,7 +306,9 @@ def read(text: str) -> Words:
     for at in {0, start}:
         for phrase, names in _found(_OPENING, _OPENING_LENGTHS, tokens, at):
             for name in names:
-                cues.setdefault(f"first:{name}", []).append(phrase)
+                # A lone "text" or "order" is as often a noun; what is asked of whom is not said.
+                if name != "order" or len(tokens) > 1:
+                    cues.setdefault(f"first:{name}", []).append(phrase)
     _shape(text, bare, tokens, cues)
     return Words(tuple(tokens), {name: tuple(words) for name, words in cues.items()})
 

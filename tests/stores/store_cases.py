@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from semcache.entry import Entry
-from semcache.stores.base import Caps, Store, open_store
+from semcache.stores.base import Caps, Store
+from semcache.stores.opening import open_store
 
 # A store joins the conformance suite by being added here: name → how to open one. Opening the same
 # folder again opens the same store, where there is one to come back to.

@@ -17,7 +17,8 @@ import pytest
 from store_cases import FINGERPRINT, NOW, SCOPE, digest, entry, ids, vector
 
 from semcache.errors import ConfigurationError, StoreError, StoreUnavailable
-from semcache.stores.base import Caps, Selection, open_store
+from semcache.stores.base import Caps, Selection
+from semcache.stores.opening import open_store
 from semcache.stores.sqlite import SqliteStore
 
 
@@ -342,7 +343,8 @@ for name in sys.argv[2].split(","):
     sys.modules[name] = None
 sys.path.insert(0, sys.argv[3])
 from semcache.entry import Entry
-from semcache.stores.base import Selection, open_store
+from semcache.stores.base import Selection
+from semcache.stores.opening import open_store
 for url in ("memory://", "sqlite:///" + sys.argv[1]):
     store = open_store(url)
     store.put(Entry("a" * 32, "b" * 32, "q", b"answer", 1.0, tags=("t",)), None, ["rare"])
