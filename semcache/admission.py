@@ -6,6 +6,7 @@ responses are recognised wherever they occur. ``refusal`` says why an answer may
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ NATURAL_ENDS = frozenset(
     {"stop", "tool_calls", "function_call", "completed", "end_turn", "stop_sequence", "tool_use"}
     | {"complete", "eos", "eos_token"}
 )
+_NAME = re.compile(r"[A-Za-z_]{1,32}")
 _END_FIELDS = ("finish_reason", "stop_reason")
 
 
@@ -47,7 +49,9 @@ def _stream_refusal(chunks: Sequence[Any]) -> str | None:
 
 
 def _unnatural(field: str, value: str) -> str:
-    return f"the answer is cut off or filtered ({field} {value!r})"
+    # Only a name is repeated: reasons are told in events, which hold no text of an answer.
+    named = f"{field} {value!r}" if _NAME.fullmatch(value) else field
+    return f"the answer is cut off or filtered ({named})"
 
 
 def _shape_refusal(plain: Any) -> str | None:

@@ -24,13 +24,14 @@ class Breaker:
     reason: str = ""
     _failures: int = 0
     _open_until: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _probing: bool = False
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     def __post_init__(self) -> None:
         after_fork_in_child(self, Breaker._new_lock)
 
     def _new_lock(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def is_open(self) -> bool:
@@ -46,16 +47,21 @@ class Breaker:
                 return False
             # This caller probes; the others go on waiting for what it finds out.
             self._open_until = now + self._current_pause()
+            self._probing = True
             return True
 
     def succeeded(self) -> None:
         if self._failures:
             with self._lock:
                 self._failures = 0
+                self._probing = False
                 self.reason = ""
 
     def failed(self, now: float, reason: str) -> None:
         with self._lock:
+            if self.is_open and not self._probing:
+                return  # of many calls under way when it broke, one tells enough
+            self._probing = False
             self._failures += 1
             self.reason = reason
             if self._failures >= self.after:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from semcache.answer import PLAIN, Codec
 from semcache.calls import Calls
-from semcache.engine import Admit, Controls, Engine, Facts, Price
+from semcache.engine import Admit, Controls, Engine, Facts, Price, check_usage
 from semcache.entry import Source, Ttl, Usage, parse_ttl
 from semcache.errors import ConfigurationError, SemcacheError, StoreError
 from semcache.observe.events import Event, Listener, Listeners, log
@@ -28,10 +28,10 @@ from semcache.outcome import Decision, Hit, Recorded
 from semcache.request import Request
 from semcache.scope import Keys, Scope
 from semcache.shell import Shell
-from semcache.steps import Steps
 from semcache.stores.base import Caps, Selection, Store, StoreStats
 from semcache.stores.opening import open_store
 from semcache.stores.unavailable import UnavailableStore
+from semcache.threads import in_thread
 from semcache.transfer import Transferred, export_entries, import_entries
 
 if TYPE_CHECKING:
@@ -366,7 +366,7 @@ class SemanticCache:
                 _request(query, scope, tenant, namespace),
                 answer,
                 self._controls(ttl=ttl, tags=tags, admit=admit, no_store=no_store, codec=codec),
-                Facts(seconds, usage, cost, finish_reason, source, stream),
+                _facts(seconds, usage, cost, finish_reason, source, stream),
             )
         )
 
@@ -395,7 +395,7 @@ class SemanticCache:
                 _request(query, scope, tenant, namespace),
                 answer,
                 self._controls(ttl=ttl, tags=tags, admit=admit, no_store=no_store, codec=codec),
-                Facts(seconds, usage, cost, finish_reason, source, stream),
+                _facts(seconds, usage, cost, finish_reason, source, stream),
             )
         )
 
@@ -421,6 +421,7 @@ class SemanticCache:
                 ``usage`` (answer → ``Usage``), ``codec``.
 
         Raises:
+            AnswerError: with ``strict``, the answer cannot be recorded.
             Exception: whatever ``function`` raised, here or for another caller of the same.
         """
         request = _request(query, scope, tenant, namespace)
@@ -482,23 +483,31 @@ class SemanticCache:
         """Take back a wrong hit.
 
         An answer that was served for the very prompt it was recorded under is removed. One that was
-        served by meaning is quarantined: it still answers its own prompt, and no other ever again.
+        served by meaning is quarantined: it still answers its own prompt, and no other ever again,
+        not even when it is recorded anew.
+
+        Raises:
+            StoreError: the store failed. Always raised: who reports must know whether it helped.
         """
-        for step in self._corrections(hit):
-            self._shell.run(step)
+        if hit.entry.id == hit.id:
+            self.store.invalidate(Selection(ids=(hit.id,)))
+        else:
+            self.store.unalias(hit.id)
+            self.store.quarantine(hit.entry.id)
+        self._reported(hit)
 
     async def areport_wrong(self, hit: Hit) -> None:
-        for step in self._corrections(hit):
-            await self._shell.arun(step)
+        if hit.entry.id == hit.id:
+            await self.store.ainvalidate(Selection(ids=(hit.id,)))
+        else:
+            await self.store.aunalias(hit.id)
+            await self.store.aquarantine(hit.entry.id)
+        self._reported(hit)
 
-    def _corrections(self, hit: Hit) -> list[Steps[Any]]:
-        store = self._engine.store
+    def _reported(self, hit: Hit) -> None:
         self._listeners.emit(
             Event("reported-wrong", hit.id, hit.decision.scope, tier=hit.decision.tier)
         )
-        if hit.entry.id == hit.id:
-            return [store(0, "invalidate", Selection(ids=(hit.id,)))]
-        return [store(None, "unalias", hit.id), store(None, "quarantine", hit.entry.id)]
 
     def invalidate(
         self,
@@ -516,6 +525,7 @@ class SemanticCache:
         Args:
             query: this prompt in ``scope`` (and ``tenant``, ``namespace``).
             scope: without ``query``: everything in exactly this scope.
+            ids: entries by id (``hit.entry.id``).
             tags: entries that carry any of them.
             tenant, namespace: everything of theirs.
             everything: really everything.
@@ -552,11 +562,11 @@ class SemanticCache:
         ids: Iterable[str] | None,
         everything: bool,
     ) -> Selection:
-        chosen = None if ids is None else tuple(ids)
-        wanted = None if tags is None else _checked_tags(tags)
+        chosen = None if ids is None else _checked_names("ids", ids)
+        wanted = None if tags is None else _checked_names("tags", tags)
         if query is not None:
             prepared = self._engine.prepare(_request(query, scope, tenant, namespace))
-            chosen = (prepared.id,) if chosen is None else (*chosen, prepared.id)
+            chosen = (prepared.id,) if chosen is None or prepared.id in chosen else ()
             return Selection(ids=chosen, tags=wanted)
         if scope is not None:
             digest = self.keys.scope(scope.within(tenant=tenant, namespace=namespace))
@@ -601,6 +611,12 @@ class SemanticCache:
         """Read what ``export`` wrote, or seed lines ``{"query", "answer", …}``."""
         return import_entries(self, path)
 
+    async def aexport(self, path: str | Path) -> Transferred:
+        return await in_thread(export_entries, self, path)
+
+    async def aimport_(self, path: str | Path) -> Transferred:
+        return await in_thread(import_entries, self, path)
+
     def checked_controls(self, **controls: Any) -> dict[str, Any]:
         """The same controls, checked once and for all (for those who pass them with every call).
 
@@ -633,7 +649,7 @@ class SemanticCache:
         return Controls(
             ttl=self.ttl if isinstance(ttl, _Unset) else parse_ttl(ttl),
             max_wrong=self.max_wrong if max_wrong is None else _checked_share(max_wrong),
-            tags=_checked_tags(tags),
+            tags=_checked_names("tags", tags),
             no_cache=no_cache,
             no_store=no_store,
             admit=admit,
@@ -655,6 +671,19 @@ def _request(
     return Request(query, scope.within(tenant=tenant, namespace=namespace))
 
 
+def _facts(
+    seconds: float | None,
+    usage: Usage | None,
+    cost: float | None,
+    finish_reason: str | None,
+    source: Source,
+    stream: bool,
+) -> Facts:
+    if usage is not None:
+        check_usage(usage)
+    return Facts(seconds, usage, cost, finish_reason, source, stream)
+
+
 def _checked_share(max_wrong: float) -> float:
     if isinstance(max_wrong, bool) or not isinstance(max_wrong, int | float):
         raise ConfigurationError(f"max_wrong must be a number, not {max_wrong!r:.40}")
@@ -666,12 +695,12 @@ def _checked_share(max_wrong: float) -> float:
     return float(max_wrong)
 
 
-def _checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(tags, str):
-        raise ConfigurationError(f"tags must be a list of names; write [{tags!r}]")
-    listed = tuple(tags)
-    if not all(isinstance(tag, str) and tag for tag in listed):
-        raise ConfigurationError(f"tags must be non-empty text, got {listed!r:.80}")
+def _checked_names(what: str, names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise ConfigurationError(f"{what} must be a list of names; write [{names!r}]")
+    listed = tuple(names)
+    if not all(isinstance(name, str) and name for name in listed):
+        raise ConfigurationError(f"{what} must be non-empty text, got {listed!r:.80}")
     return listed
 
 
@@ -698,7 +727,7 @@ def _local_embedder(strict: bool) -> tuple[Embedder | None, str]:
 
         try:
             return LocalEmbedder(), ""
-        except SemcacheError as error:
+        except (SemcacheError, ImportError, OSError) as error:
             if strict:
                 raise
             message = f"only exact repeats are served: {error}"

@@ -1,7 +1,7 @@
 """One upstream call for many callers: the steps around the call itself.
 
 ``begin`` either brings an answer or makes the caller the *leader*, with a ``Ticket``. The leader
-calls the model and then ``finish``es, ``fail``s or ``abandon``s the ticket. Between the two stand
+calls the model and then ``finish``es or ``fail``s the ticket. Between the two stand
 three gates, each of which lets one caller through:
 
 1. the flight of the same id in this process (threads and tasks),
@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from semcache.candidates import Found, SearchResult
-from semcache.engine import Controls, Encoded, Engine, Facts, Prepared
+from semcache.engine import Controls, Encoded, Engine, Facts, Prepared, unrecordable
 from semcache.entry import Entry
 from semcache.flight import Asked, Flight, Flights
+from semcache.observe.events import log
 from semcache.outcome import Decision, Hit, Recorded
 from semcache.request import Request
 from semcache.steps import AwaitFlight, Pause, Steps
@@ -32,8 +33,12 @@ from semcache.steps import AwaitFlight, Pause, Steps
 POLL_FIRST_S = 0.002
 POLL_LONGEST_S = 0.05
 
-# The ids that the code now running was called to answer. A call that (through whatever functions,
-# threads or tasks) asks the cache for one of these must not wait for itself.
+# A nearly identical request is waited for no longer than this: two callers that each make the
+# other's request while answering their own would otherwise wait for ever.
+NEAR_WAIT_S = 30.0
+
+# The ids that the code now running was called to answer. A call that (through whatever functions
+# and tasks, and threads that were given the context) asks for one of these must not wait.
 _leading: ContextVar[frozenset[str]] = ContextVar("semcache_leading", default=frozenset())
 
 
@@ -49,12 +54,21 @@ def leading(id: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What a flight brings to those who followed it."""
+    """What a flight brings to those who followed it.
+
+    Attributes:
+        payload: the answer as it is recorded, ``None`` where it cannot be.
+        answer: without a payload, a copy of the answer for those who made the same call.
+        stored: whether it was worth storing; one that was not serves nobody by meaning.
+        shared: false where there is neither payload nor copy (an iterator, say): everybody calls.
+    """
 
     entry: Entry
     payload: bytes | None
     answer: Any
     is_stream: bool
+    stored: bool
+    shared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +82,7 @@ class Follow:
 
 @dataclass(slots=True)
 class Ticket:
-    """The right, and the duty, to call upstream. Finish, fail or abandon it exactly once."""
+    """The right, and the duty, to call upstream. Finish or fail it exactly once."""
 
     prepared: Prepared
     controls: Controls
@@ -113,6 +127,7 @@ class Calls:
         """
         engine = self.engine
         started = engine.timer()
+        controls = replace(controls, stream=manner.stream)
         prepared = engine.prepare(request)
         if not prepared.query or controls.no_cache:
             reason = "no_cache was asked for" if prepared.query else "the prompt is empty"
@@ -123,24 +138,31 @@ class Calls:
             hit = yield from engine.exact(prepared, controls, started)
             if hit is not None:
                 return hit
-            if not self.coalesce or self._would_deadlock(prepared.id, manner):
+            key = (prepared.id, manner.kind)
+            if not self.coalesce or self._would_deadlock(prepared.id, key, manner):
                 return (yield from self._alone(prepared, controls, manner, started))
-            flight, leads = self.flights.join(prepared.id, (prepared.id, manner.kind))
+            flight, leads = self.flights.join(prepared.id, key)
             if leads:
                 return (yield from self._lead(flight, prepared, controls, manner, started))
             if manner.stream:
                 return Follow(flight, prepared, started)
-            ended = yield AwaitFlight(flight, self.wait_s)
-            if not ended:
-                return (yield from self._alone(prepared, controls, manner, started))
+            ended = yield AwaitFlight(flight, self._remaining(started))
             if flight.state == "failed" and flight.error is not None:
                 raise own_copy(flight.error)
             if flight.state == "landed":
-                return self.landed(flight.result, prepared, controls, started)
+                hit = self.landed(flight.result, prepared, controls, started)
+                if hit is not None:
+                    return hit
+            if not ended or flight.state == "landed":
+                return (yield from self._alone(prepared, controls, manner, started))
             # Abandoned: whoever comes first leads the next one.
 
-    def _would_deadlock(self, id: str, manner: Manner) -> bool:
-        if id in _leading.get():
+    def _remaining(self, started: float) -> float:
+        """Seconds that this call may still wait for others."""
+        return max(0.0, started + self.wait_s - self.engine.timer())
+
+    def _would_deadlock(self, id: str, key: Hashable, manner: Manner) -> bool:
+        if id in _leading.get() or self.flights.led_from_here(id, key):
             return True
         return manner.blocking and self.flights.led_by_this_loop(id)
 
@@ -179,8 +201,9 @@ class Calls:
         except BaseException:
             self._down(flight)
             flight.abandon()
+            yield from self._give_back(ticket)
             raise
-        flight.land(Landed(hit.entry, hit.entry.answer, hit.answer, hit.is_stream))
+        flight.land(Landed(hit.entry, hit.entry.answer, None, hit.is_stream, stored=True))
         self._down(flight)
         yield from self._give_back(ticket)
         return hit
@@ -194,9 +217,12 @@ class Calls:
         result: SearchResult,
         started: float,
     ) -> Steps[Hit | None]:
-        """Wait for a nearly identical request that is under way, if its answer would be a hit."""
+        """Wait for a nearly identical request that is under way, if its answer would be a hit.
+
+        Not for a stream: its consumer may have parked it, and it may be this very caller.
+        """
         engine = self.engine
-        if prepared.vector is None or engine.embedder is None:
+        if prepared.vector is None or engine.embedder is None or manner.stream:
             return None
         fingerprint = engine.embedder.fingerprint
         flight.asked = mine = Asked(
@@ -211,13 +237,18 @@ class Calls:
             verdict = engine.judge(prepared, replace(result, candidates=(found,)), controls)
             if verdict.served is None:
                 continue
-            yield AwaitFlight(other, self.wait_s)
+            yield AwaitFlight(other, min(NEAR_WAIT_S, self._remaining(started)))
             if other.state != "landed":
                 continue  # its failure is its own: this is another call
             landed: Landed = other.result
+            # Only its own answer: one that it was served by meaning itself was never compared with
+            # this request, and likeness is no chain.
+            if not landed.stored or landed.entry.id != other.id:
+                continue
             hit = self.landed(landed, prepared, controls, started, verdict.reason)
-            yield from engine.store(None, "alias", prepared.id, landed.entry.id, prepared.scope)
-            return hit
+            if hit is not None:
+                yield from engine.store(None, "alias", prepared.id, other.id, prepared.scope)
+                return hit
         return None
 
     def _take_lease(self, ticket: Ticket, manner: Manner, started: float) -> Steps[Hit | None]:
@@ -228,7 +259,6 @@ class Calls:
         recorded an answer between our first look and now.
         """
         engine, prepared = self.engine, ticket.prepared
-        deadline = engine.timer() + self.wait_s
         pause = POLL_FIRST_S
         while True:
             unavailable = object()
@@ -239,7 +269,7 @@ class Calls:
                 return None
             ticket.lease = token
             hit: Hit | None = yield from engine.exact(prepared, ticket.controls, started)
-            if hit is not None or token is not None or engine.timer() >= deadline:
+            if hit is not None or token is not None or not self._remaining(started):
                 return hit
             yield Pause(pause)
             pause = min(POLL_LONGEST_S, pause * 2)
@@ -251,23 +281,36 @@ class Calls:
         controls: Controls,
         started: float,
         reason: str = "the same request was already under way",
-    ) -> Hit:
-        """The hit of one who followed: with an answer of its own, not the leader's object."""
+    ) -> Hit | None:
+        """The hit of one who followed, with an answer of its own, not the leader's object.
+
+        ``None`` where it cannot be had: this codec cannot read it, or nobody could share it.
+        """
         decision = self.engine.decision(prepared, "hit", "coalesced", reason)
-        if landed.payload is not None:
-            hit = self.engine.read(landed.entry, landed.payload, decision, controls.codec)
-        else:
+        if not landed.shared or landed.is_stream != controls.stream:
+            return None
+        if landed.payload is None:
             # It could not be recorded, so it cannot be read back either; but it is the answer.
             hit = Hit(own_answer(landed.answer), landed.entry, decision, landed.is_stream)
+        else:
+            try:
+                hit = self.engine.read(landed.entry, landed.payload, decision, controls.codec)
+            except Exception as error:
+                if self.engine.strict:
+                    raise
+                log.warning("a shared answer could not be read: %s", type(error).__name__)
+                return None
         self.engine.emit_hit("coalesced", decision, landed.entry, started)
         return hit
 
-    def followed(self, follow: Follow) -> Decision:
-        """Count a stream that was followed to its end."""
+    def following(self, follow: Follow) -> Decision:
         reason = "the same stream was already under way"
-        decision = self.engine.decision(follow.prepared, "hit", "coalesced", reason)
-        self.engine.emit_hit("coalesced", decision, follow.flight.result.entry, follow.started)
-        return decision
+        return self.engine.decision(follow.prepared, "hit", "coalesced", reason)
+
+    def followed(self, follow: Follow) -> None:
+        """Count a stream that was followed to its end."""
+        landed: Landed = follow.flight.result
+        self.engine.emit_hit("coalesced", self.following(follow), landed.entry, follow.started)
 
     # -- the end of a call --------------------------------------------------------------------
 
@@ -283,13 +326,13 @@ class Calls:
             prepared, controls = ticket.prepared, ticket.controls
             encoded = engine.encode(answer, controls.codec, stream=facts.stream)
             if encoded.payload is None and engine.strict:
-                _raise_unrecordable(encoded)
+                raise unrecordable(encoded)
             if not prepared.query:
                 recorded = Recorded(False, "the prompt is empty", prepared.id)
                 engine.emit("not-admitted", prepared, recorded.reason)
                 return recorded
             recorded, entry = yield from engine.keep(prepared, answer, encoded, controls, facts)
-            landed = Landed(entry, encoded.payload, answer, facts.stream)
+            landed = _landed(entry, answer, encoded, facts.stream, recorded.stored)
             return recorded
         finally:
             if ticket.flight is not None:
@@ -333,13 +376,18 @@ def _as_found(other: Flight, theirs: Asked, mine: Asked) -> Found:
     return Found(entry, float(theirs.vector @ mine.vector), theirs.terms, "vector")
 
 
-def _raise_unrecordable(encoded: Encoded) -> None:
-    from semcache.errors import AnswerError
-
-    raise AnswerError(encoded.refused or "the answer cannot be recorded")
+def _landed(entry: Entry, answer: Any, encoded: Encoded, stream: bool, stored: bool) -> Landed:
+    if encoded.payload is not None:
+        return Landed(entry, encoded.payload, None, stream, stored)
+    try:
+        # Now, before the leader goes on and does with its answer what it likes.
+        return Landed(entry, None, copy.deepcopy(answer), stream, stored)
+    except Exception:
+        return Landed(entry, None, None, stream, stored, shared=False)
 
 
 def own_answer(answer: Any) -> Any:
+    """A copy, where there can be one."""
     try:
         return copy.deepcopy(answer)
     except Exception:

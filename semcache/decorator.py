@@ -28,6 +28,7 @@ from semcache.cache import UNSET, SemanticCache, _Unset
 from semcache.engine import Admit
 from semcache.entry import Ttl, Usage
 from semcache.errors import ConfigurationError
+from semcache.identity import identity_beyond_name, own_name
 from semcache.outcome import Decision
 from semcache.request import Request
 from semcache.scope import DEFAULT_NAMESPACE, Scope
@@ -37,7 +38,6 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 _STREAMS = (Generator, Iterator, Iterable, AsyncGenerator, AsyncIterator, AsyncIterable)
-_CAPTURED = (str, int, float, bool, bytes, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,13 @@ class Cached(Protocol, Generic[P, R_co]):
         """Remove this function's entries, for all arguments; returns how many."""
         ...
 
+    async def acache_clear(self) -> int: ...
+
     def explain(self, *args: P.args, **kwargs: P.kwargs) -> Decision:
         """What the cache would do with this call, and why; calls nothing."""
         ...
+
+    async def aexplain(self, *args: P.args, **kwargs: P.kwargs) -> Decision: ...
 
 
 def cached(
@@ -76,7 +80,7 @@ def cached(
     prompt: str | None = None,
     ttl: Ttl | _Unset = UNSET,
     tags: Iterable[str] = (),
-    namespace: str = DEFAULT_NAMESPACE,
+    namespace: str | None = None,
     scope: Callable[..., Scope] | None = None,
     admit: Admit | None = None,
     usage: Callable[[Any], Usage | None] | None = None,
@@ -94,12 +98,15 @@ def cached(
         scope: called with the same arguments; its ``Scope`` takes the place of the other
             arguments. The function's name stays part of the key.
         name: two functions share answers only if they have one name. Default: module and
-            qualified name. Plain values that the function captured from an enclosing function
-            when it was decorated count, too.
+            qualified name, and what the function captured from an enclosing function when it was
+            decorated, as far as that is plain data. Functions that differ only in captured objects
+            (clients, say) are kept apart within this process, with a warning; give them names.
         codec: how answers become plain data. Default: by the return annotation.
 
     Raises:
-        ConfigurationError: when decorating, for a function without a prompt argument; when
+        ConfigurationError: when decorating, for a function without a prompt argument or without a
+            name of its own (``functools.partial``, objects with ``__call__``), and for both
+            ``scope`` and ``namespace``; when
             calling, for an argument that cannot be part of a key (use ``scope``) and a prompt
             that is not text.
 
@@ -114,12 +121,14 @@ def cached(
     >>> info.hits, info.misses
     (1, 2)
     """
+    if scope is not None and namespace is not None:
+        raise ConfigurationError("say the namespace in the Scope that scope= returns")
     settings = cache.checked_controls(
         ttl=ttl, tags=tags, admit=admit, usage=usage, max_wrong=max_wrong
     )
 
     def decorate(function: Callable[P, R]) -> Cached[P, R]:
-        bound = _Bound(cache, function, prompt, namespace, scope, name)
+        bound = _Bound(cache, function, prompt, namespace or DEFAULT_NAMESPACE, scope, name)
         annotation = _answer_annotation(function)
         controls = {
             **settings,
@@ -178,9 +187,14 @@ def _wrapped(function: Callable[..., Any], bound: _Bound, controls: dict[str, An
     def explain(*args: Any, **kwargs: Any) -> Decision:
         return cache.explain(bound.request(args, kwargs), max_wrong=controls["max_wrong"])
 
+    async def aexplain(*args: Any, **kwargs: Any) -> Decision:
+        return await cache.aexplain(bound.request(args, kwargs), max_wrong=controls["max_wrong"])
+
     wrapper.cache_info = bound.info
     wrapper.cache_clear = lambda: cache.invalidate(tags=[bound.tag])
+    wrapper.acache_clear = lambda: cache.ainvalidate(tags=[bound.tag])
     wrapper.explain = explain
+    wrapper.aexplain = aexplain
     return wrapper
 
 
@@ -203,9 +217,8 @@ class _Bound:
             raise ConfigurationError(f"{function!r} has no argument named {self._prompt!r}")
         self._namespace = namespace
         self._scope = scope
-        qualified = f"{function.__module__}.{getattr(function, '__qualname__', 'function')}"
-        self._name = name or qualified
-        self._captured = {} if name else _captured(function)
+        self._name = name or own_name(function)
+        self._captured = {} if name else identity_beyond_name(cache, self._name, function)
         self.tag = f"function:{self._name}"
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(("exact", "alias", "semantic", "coalesced", "miss"), 0)
@@ -270,22 +283,6 @@ def _prompt_parameter(signature: inspect.Signature, function: Callable[..., Any]
     if not names:
         raise ConfigurationError(f"{function!r} has no argument that could be the prompt")
     return names[0]
-
-
-def _captured(function: Callable[..., Any]) -> dict[str, Any]:
-    """Plain values from an enclosing function: they make two functions of one name different."""
-    code = getattr(function, "__code__", None)
-    captured: dict[str, Any] = {}
-    for free, cell in zip(
-        getattr(code, "co_freevars", ()), getattr(function, "__closure__", None) or (), strict=False
-    ):
-        try:
-            value = cell.cell_contents
-        except ValueError:  # assigned only after the decoration
-            continue
-        if isinstance(value, _CAPTURED):
-            captured[free] = value
-    return captured
 
 
 def _answer_annotation(function: Callable[..., Any]) -> Any:

@@ -19,7 +19,7 @@ from semcache.answer import PLAIN, Codec, decode_payload, encode_answer, encode_
 from semcache.breaker import Breaker
 from semcache.candidates import SearchResult
 from semcache.entry import Entry, Source, Usage
-from semcache.errors import AnswerError, ConfigurationError, SemcacheError
+from semcache.errors import AnswerError, ConfigurationError, EmbeddingError, SemcacheError
 from semcache.observe.events import Event, EventKind, Listeners, log
 from semcache.outcome import Decision, Hit, Outcome, Recorded, Tier
 from semcache.request import Request, normalise_query
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 # How many nearest entries are looked at. Only those above the threshold are aligned word by word,
 # which takes some 0.3 ms each.
 CANDIDATES = 8
+
+_READS = frozenset({"get", "search", "touch", "stats"})
 
 Admit = Callable[[Any], bool]
 
@@ -67,6 +69,8 @@ class Controls:
         admit: the caller's own word on whether an answer may be stored.
         usage: reads the tokens off an answer.
         codec: how answers become plain data and back.
+        stream: whether chunks are wanted or a value; an answer of the other kind is not served.
+            ``None``: either.
     """
 
     ttl: float | None
@@ -77,6 +81,7 @@ class Controls:
     admit: Admit | None = None
     usage: Callable[[Any], Usage | None] | None = None
     codec: Codec = PLAIN
+    stream: bool | None = None
 
 
 @dataclass(slots=True)
@@ -142,7 +147,9 @@ class Engine:
         self.strict = strict
         self.prices = prices
         self.no_embedder = no_embedder
-        self.store_breaker = Breaker()
+        # Apart, so that a full disk does not keep stored answers from being served.
+        self.read_breaker = Breaker()
+        self.write_breaker = Breaker()
         self.embedder_breaker = Breaker()
 
     # -- keys ---------------------------------------------------------------------------------
@@ -221,7 +228,7 @@ class Engine:
             prepared.terms, CANDIDATES, self.clock(),
         )  # fmt: skip
         if result is None:
-            reason = f"the store cannot be searched: {self.store_breaker.reason}"
+            reason = f"the store cannot be searched: {self.read_breaker.reason}"
             return self.decision(prepared, "miss", None, reason), None, None
         verdict = self.judge(prepared, result, controls, thorough=dry)
         if verdict.served is not None:
@@ -230,10 +237,13 @@ class Engine:
             if entry is not None:
                 decision = self.decided(prepared, "hit", "semantic", verdict)
                 hit = yield from self.serve(prepared, entry, decision, controls, started, dry=dry)
-                if hit is not None and not dry:
-                    yield from self.store(None, "alias", prepared.id, entry.id, prepared.scope)
-                return decision, hit, result
-        refused = verdict.served is None and any(
+                if hit is not None:
+                    if not dry:
+                        yield from self.store(None, "alias", prepared.id, entry.id, prepared.scope)
+                    return decision, hit, result
+            reason = "the stored answer is gone, cannot be read, or is of another kind"
+            return self.decision(prepared, "miss", None, reason), None, result
+        refused = any(
             judged.vetoes and verdict.threshold is not None and judged.score >= verdict.threshold
             for judged in verdict.judged
         )
@@ -283,6 +293,8 @@ class Engine:
             log.warning("a stored answer could not be read: %s", type(error).__name__)
             self.emit("store-error", prepared, "a stored answer could not be read")
             return None
+        if controls.stream is not None and controls.stream != hit.is_stream:
+            return None
         if not dry:
             yield from self.store(None, "touch", entry.id, self.clock())
             self.emit_hit("hit", decision, entry, started)
@@ -312,7 +324,7 @@ class Engine:
             raise ConfigurationError("the prompt is empty; there is nothing to record it under")
         encoded = self.encode(answer, controls.codec, stream=facts.stream)
         if encoded.payload is None:
-            raise AnswerError(encoded.refused or "the answer cannot be recorded")
+            raise unrecordable(encoded)
         recorded, _ = yield from self.keep(prepared, answer, encoded, controls, facts)
         return recorded
 
@@ -324,8 +336,11 @@ class Engine:
                 return Encoded(encode_stream(plain), plain)
             plain = codec.to_plain(answer)
             return Encoded(encode_answer(plain), plain)
-        except (AnswerError, ValueError, TypeError, RecursionError) as error:
-            return Encoded(None, None, str(error) or type(error).__name__)
+        except AnswerError as error:
+            return Encoded(None, None, str(error))
+        except Exception as error:
+            # The codec may be the caller's own, and its message may quote the answer.
+            return Encoded(None, None, f"the codec raised {type(error).__name__}")
 
     def keep(
         self,
@@ -347,7 +362,7 @@ class Engine:
         failed = object()
         outcome = yield from self.store(failed, "put", entry, prepared.vector, prepared.terms)
         if outcome is failed:
-            reason = f"the store failed: {self.store_breaker.reason}"
+            reason = f"the store failed: {self.write_breaker.reason}"
             return Recorded(False, reason, prepared.id), entry
         self.emit("stored", prepared, "", seconds=facts.seconds)
         return Recorded(True, "stored", prepared.id), entry
@@ -409,9 +424,12 @@ class Engine:
         if usage is None and controls.usage is not None:
             try:
                 usage = controls.usage(answer)
+                if usage is not None:
+                    check_usage(usage)
             except Exception as error:
                 if self.strict:
                     raise
+                usage = None
                 log.warning("usage() raised %s; the tokens stay unknown", type(error).__name__)
         cost = facts.cost
         if cost is None and usage is not None and model is not None and model in self.prices:
@@ -424,26 +442,25 @@ class Engine:
 
     def embed(self, prepared: Prepared) -> Steps[None]:
         """Fill in terms and vector, or the reason why there is no vector."""
-        if prepared.vector is not None or self.embedder is None:
+        if prepared.vector is not None or prepared.unembedded or self.embedder is None:
             return
         text = prepared.request.query
-        now = self.timer()
-        if not self.embedder_breaker.allows(now):
+        if not self.embedder_breaker.allows(self.timer()):
             prepared.unembedded = f"the embedder is paused ({self.embedder_breaker.reason})"
             return
         try:
-            if not self.embedder.fits(text):
+            vector = yield Embed(text)
+            if vector is None:
                 prepared.unembedded = (
                     "the prompt is longer than the encoder reads, so only exact repeats are served"
                 )
                 self.emit("truncated", prepared, prepared.unembedded)
                 log.warning("a prompt of %d characters: %s", len(text), prepared.unembedded)
                 return
-            vector = yield Embed(text)
         except Exception as error:
             if self.strict:
                 raise
-            self.embedder_breaker.failed(now, _why(error))
+            self.embedder_breaker.failed(self.timer(), _why(error))
             prepared.unembedded = f"the embedder failed ({_why(error)})"
             self.emit("embedding-error", prepared, prepared.unembedded)
             log.warning("embedding failed, going on without: %s", _why(error))
@@ -456,7 +473,7 @@ class Engine:
 
     def store(self, fallback: Any, method: str, *args: Any) -> Steps[Any]:
         """One call of the store; ``fallback`` where it fails or is known to be failing."""
-        breaker = self.store_breaker
+        breaker = self.read_breaker if method in _READS else self.write_breaker
         if breaker.is_open and not breaker.allows(self.timer()):
             return fallback
         try:
@@ -464,7 +481,8 @@ class Engine:
         except Exception as error:
             if self.strict:
                 raise
-            breaker.failed(self.timer(), _why(error))
+            if not isinstance(error, ConfigurationError | EmbeddingError):  # about this entry only
+                breaker.failed(self.timer(), _why(error))
             self.listeners.emit(Event("store-error", reason=f"{method}: {_why(error)}"))
             log.warning("the store failed at %s, going on without: %s", method, _why(error))
             return fallback
@@ -533,6 +551,17 @@ class Engine:
                 saved_seconds=entry.seconds,
             )
         )
+
+
+def unrecordable(encoded: Encoded) -> AnswerError:
+    return AnswerError(encoded.refused or "the answer cannot be recorded")
+
+
+def check_usage(usage: object) -> None:
+    """Raises ``ConfigurationError`` for what is not a ``Usage`` of whole numbers."""
+    counts = (usage.input_tokens, usage.output_tokens) if isinstance(usage, Usage) else (None,)
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise ConfigurationError(f"usage must be a Usage of two counts, got {usage!r:.80}")
 
 
 def _why(error: Exception) -> str:

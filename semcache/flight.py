@@ -9,7 +9,7 @@ instead of calling. A flight ends in one of three ways:
 
 ``Flights`` hands out the two roles; ``Flight`` is the meeting point of threads and event loops.
 Waiting is by one-shot wake-up callbacks, so a thread and a task wait for the same flight alike.
-Several processes on one store meet through the store's lease instead (see ``engine``).
+Several processes on one store meet through the store's lease instead (see ``calls``).
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ class Flight:
         self.chunks: list[Any] = []
         self.stream: Any = None
         self.version = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._wakers: list[Callable[[], None]] = []
         self._loop = _running_loop()
+        self._thread = threading.get_ident()
 
     @property
     def led_by_this_loop(self) -> bool:
@@ -67,6 +68,11 @@ class Flight:
         Blocking this thread to wait for it would stop the leader, too.
         """
         return self._loop is not None and self._loop is _running_loop()
+
+    @property
+    def led_from_here(self) -> bool:
+        """Whether the leader is of this thread or of the event loop that runs in it."""
+        return self._thread == threading.get_ident() or self.led_by_this_loop
 
     def push(self, chunk: Any) -> None:
         """Add a chunk of a stream, for all who follow it live."""
@@ -169,7 +175,8 @@ class Flights:
 
     def _reset(self) -> None:
         # The leaders of inherited flights live in the parent and will never land here.
-        self._lock = threading.Lock()
+        # Reentrant, because collecting garbage may end an abandoned stream at any moment.
+        self._lock = threading.RLock()
         self._flights: dict[Hashable, Flight] = {}
         self._sequence = itertools.count()
 
@@ -199,7 +206,7 @@ class Flights:
         with self._lock:
             others = [
                 other
-                for other in self._flights.values()
+                for other in list(self._flights.values())
                 if other.sequence < flight.sequence
                 and other.asked is not None
                 and other.asked.scope == mine.scope
@@ -208,10 +215,20 @@ class Flights:
             ]
         return sorted(others, key=lambda other: other.sequence)
 
+    def led_from_here(self, id: str, key: Hashable) -> bool:
+        """Whether this thread or its event loop leads a flight for ``id`` under another key.
+
+        Blocking here for it, or waiting for a stream that was parked here, could be for ever.
+        """
+        with self._lock:
+            flights = list(self._flights.values())
+        return any(one.id == id and one.key != key and one.led_from_here for one in flights)
+
     def led_by_this_loop(self, id: str) -> bool:
         """Whether a task of the event loop in this very thread leads a flight for ``id``."""
         with self._lock:
-            return any(f.id == id and f.led_by_this_loop for f in self._flights.values())
+            flights = list(self._flights.values())
+        return any(one.id == id and one.led_by_this_loop for one in flights)
 
 
 def _kind(key: Hashable) -> Hashable:

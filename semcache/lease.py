@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from semcache.fork import after_fork_in_child
+from semcache.observe.events import log
 
 Renew = Callable[[str, str], bool]
 
@@ -41,11 +42,16 @@ class LeaseKeeper:
         """Keep this lease. ``progress`` counts the chunks of a stream."""
         with self._changed:
             self._held[token] = (id, progress)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="semcache-lease", daemon=True
-                )
-                self._thread.start()
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="semcache-lease", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # No more threads: the lease ends by itself, which at worst costs a second call.
+                log.warning("leases are not renewed: %s", error)
+            else:
+                self._thread = thread
 
     def drop(self, token: str | None) -> None:
         if token is not None:
@@ -67,7 +73,7 @@ class LeaseKeeper:
                     return
                 due = [
                     (id, token)
-                    for token, (id, progress) in self._held.items()
+                    for token, (id, progress) in list(self._held.items())
                     if progress is None or self._is_moving(token, progress())
                 ]
             for id, token in due:

@@ -315,7 +315,8 @@ class _Draft:
 
     def refuse(self, rule: str) -> None:
         self.store = self.exact = self.meaning = False
-        self.rules.append(rule)
+        # How long it would have been kept is no longer of interest.
+        self.rules = [one for one in self.rules if ": kept" not in one] + [rule]
 
 
 def apply(policy: CachePolicy, said: Cacheability, facts: Facts, wanted: Wanted) -> PolicyDecision:
@@ -323,7 +324,7 @@ def apply(policy: CachePolicy, said: Cacheability, facts: Facts, wanted: Wanted)
 
     >>> from semcache.decision.cacheability import assess
     >>> apply(CachePolicy(), assess("Send 50 € to Marta"), Facts(), Wanted()).rules
-    ('action: not served, not stored',)
+    ('live: not stored', 'action: not served, not stored')
     >>> kept = apply(CachePolicy(), assess("What is the capital of France?"), Facts(), Wanted())
     >>> kept.may_store, kept.ttl, kept.rules
     (True, 2592000.0, ('timeless: kept 30 d',))

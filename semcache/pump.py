@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from semcache.calls import leading
+from semcache.calls import leading, own_answer
 from semcache.flight import Flight
-from semcache.streams import LOOK_UP_S, settle
+from semcache.streams import LOOK_UP_S, settle, take
 
 AsyncFinish = Callable[[list[Any]], Awaitable[None]]
 AsyncFail = Callable[[BaseException], Awaitable[None]]
@@ -18,27 +18,42 @@ class PumpedStream:
     """An async iterator shared by the tasks of one event loop, advanced by one task of its own."""
 
     def __init__(
-        self, flight: Flight, source: AsyncIterator[Any], finish: AsyncFinish, fail: AsyncFail
+        self,
+        flight: Flight,
+        source: AsyncIterator[Any],
+        *,
+        finish: AsyncFinish,
+        fail: AsyncFail,
+        depart: Callable[[], None],
     ) -> None:
         self._flight = flight
+        self._depart = depart
         self._source = source
         self._finish = finish
         self._fail = fail
         self._consumers = 0
+        self._closing = False
+        self._fresh: dict[int, Any] = {}
         self._wanted = 0
         self._demand = asyncio.Event()
         self._pump = asyncio.get_running_loop().create_task(self._run())
 
-    async def consume(self) -> AsyncGenerator[Any, None]:
-        """All chunks from the first on; raises as ``PulledStream.consume`` does."""
-        flight, position = self._flight, 0
+    def enter(self) -> bool:
+        """Become a consumer, before ``consume``; false where the source is being closed."""
+        if self._closing:
+            return False
         self._consumers += 1
+        return True
+
+    async def consume(self) -> AsyncGenerator[Any, None]:
+        """All chunks from the first on, for one who entered; raises as ``PulledStream`` does."""
+        flight, position = self._flight, 0
         try:
             while True:
                 version = flight.version
                 if position < len(flight.chunks):
+                    yield take(flight, self._fresh, position)
                     position += 1
-                    yield flight.chunks[position - 1]
                 elif flight.state != "flying":
                     settle(flight, position)
                     return
@@ -48,6 +63,8 @@ class PumpedStream:
         finally:
             self._consumers -= 1
             if self._consumers == 0 and flight.state == "flying":
+                self._closing = True
+                self._depart()
                 self._pump.cancel()
                 await asyncio.gather(self._pump, return_exceptions=True)
 
@@ -62,12 +79,17 @@ class PumpedStream:
             try:
                 await self._pump_all()
             except BaseException as error:
-                await self._close()
-                await self._fail(error)
+                try:
+                    await self._fail(error)
+                finally:
+                    await self._close()
                 if not isinstance(error, Exception):
                     raise
             else:
-                await self._finish(flight.chunks)
+                try:
+                    await self._finish(flight.chunks)
+                except Exception as error:  # only with ``strict``
+                    flight.fail(error)
         finally:
             if flight.state == "flying":
                 # Cancelled before or while it ended: nobody may wait for it for ever.
@@ -84,7 +106,8 @@ class PumpedStream:
                     chunk = await anext(self._source)
                 except StopAsyncIteration:
                     return
-                flight.push(chunk)
+                self._fresh[len(flight.chunks)] = chunk
+                flight.push(own_answer(chunk))
 
     async def _close(self) -> None:
         close = getattr(self._source, "aclose", None)

@@ -23,12 +23,16 @@ from semcache.errors import EmbeddingError
 from semcache.flight import Flight
 from semcache.lease import LeaseKeeper
 from semcache.memo import VectorMemo
+from semcache.observe.events import log
 from semcache.outcome import Decision, Hit, Recorded
 from semcache.request import Request
 from semcache.steps import AwaitFlight, Embed, Pause, Step, Steps, StoreCall
-from semcache.streams import PulledStream, replay, settle
+from semcache.streams import PulledStream, settle
+from semcache.threads import in_thread
 
 if TYPE_CHECKING:
+    import asyncio
+
     from semcache.embedders.base import Embedder
     from semcache.pump import PumpedStream
     from semcache.stores.base import Store, Vector
@@ -36,8 +40,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Told = Callable[[Decision], None] | None
 
+# No encoder reads less than this many characters: every token stands for at least one of them, and
+# the smallest window in use is 128 tokens.
+SHORT = 100
+
 # A parked stream stops holding other processes up after this long without a chunk.
 STALLED_STREAM_S = 30.0
+
+
+VALUE = Manner(stream=False, blocking=True)
+VALUE_ASYNC = Manner(stream=False, blocking=False)
 
 
 class Shell:
@@ -82,6 +94,8 @@ class Shell:
         if isinstance(step, Embed):
             vector = self._memo.get(step.text)
             if vector is None and self._embedder is not None:
+                if not self._embedder.fits(step.text):
+                    return None
                 vector = self._checked(self._embedder.embed([step.text]))
                 self._memo.put(step.text, vector)
             return vector
@@ -116,10 +130,15 @@ class Shell:
 
     async def _aperform(self, step: Step) -> Any:
         if isinstance(step, StoreCall):
+            if step.method == "lease":
+                return await self._alease(*step.args)
             return await getattr(self._store, "a" + step.method)(*step.args)
         if isinstance(step, Embed):
             vector = self._memo.get(step.text)
             if vector is None and self._embedder is not None:
+                # To say whether a long text fits it is tokenised, and the encoder loaded for that.
+                if len(step.text) > SHORT and not await in_thread(self._embedder.fits, step.text):
+                    return None
                 vector = self._checked(await self._embedder.aembed([step.text]))
                 self._memo.put(step.text, vector)
             return vector
@@ -139,6 +158,24 @@ class Shell:
             if not await flight.await_change(version, max(0.0, deadline - time.monotonic())):
                 return False
         return True
+
+    async def _alease(self, id: str, ttl: float, now: float) -> str | None:
+        """Take a lease; if this task is cancelled meanwhile, nobody shall wait for it."""
+        import asyncio
+
+        taking = asyncio.ensure_future(self._store.alease(id, ttl, now))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(lambda taken: self._let_go(id, taken))
+            raise
+
+    def _let_go(self, id: str, taken: asyncio.Future[str | None]) -> None:
+        if not taken.cancelled() and taken.exception() is None and (token := taken.result()):
+            try:
+                self._store.release(id, token)
+            except Exception as error:
+                log.warning("a lease was not given back: %s", type(error).__name__)
 
     def _checked(self, vectors: Any) -> Vector:
         """The one vector that was asked for. An embedder may be anybody's, so it is checked here.
@@ -196,10 +233,10 @@ class Shell:
     def call(
         self, request: Request, controls: Controls, told: Told, function: Callable[[], T]
     ) -> T:
-        begun = self._begin(request, controls, Manner(stream=False, blocking=True))
+        begun = self._begin(request, controls, VALUE)
         _tell(told, begun)
         if isinstance(begun, Hit):
-            return _single(begun)  # type: ignore[no-any-return]
+            return begun.answer  # type: ignore[no-any-return]
         assert isinstance(begun, Ticket)
         started = time.perf_counter()
         try:
@@ -218,10 +255,10 @@ class Shell:
         told: Told,
         function: Callable[[], Awaitable[T]],
     ) -> T:
-        begun = await self._abegin(request, controls, Manner(stream=False, blocking=False))
+        begun = await self._abegin(request, controls, VALUE_ASYNC)
         _tell(told, begun)
         if isinstance(begun, Hit):
-            return _single(begun)  # type: ignore[no-any-return]
+            return begun.answer  # type: ignore[no-any-return]
         assert isinstance(begun, Ticket)
         started = time.perf_counter()
         try:
@@ -244,13 +281,12 @@ class Shell:
         while True:
             begun = self._begin(request, controls, manner)
             if isinstance(begun, Follow):
-                if (yield from self._follow(begun)):
-                    _tell_decision(told, self._calls.followed(begun))
+                if (yield from self._follow(begun, told)):
                     return
                 continue
             _tell(told, begun)
             if isinstance(begun, Hit):
-                yield from _chunks(begun)
+                yield from begun.answer
             else:
                 yield from self._lead(begun, source)
             return
@@ -269,26 +305,27 @@ class Shell:
             iterator,
             finish=lambda chunks: self._finish(ticket, chunks, time.perf_counter() - started),
             fail=lambda error: self._fail(ticket, error),
+            depart=lambda: self._calls.flights.leave(flight),
         )
-        consumer = flight.stream.consume()
+        flight.stream.enter()
         flight.nudge()
-        yield from consumer
+        yield from flight.stream.consume()
 
-    def _follow(self, follow: Follow) -> Generator[Any, None, bool]:
+    def _follow(self, follow: Follow, told: Told) -> Generator[Any, None, bool]:
         """Deliver a stream that another caller leads; false where it must be asked for anew."""
         flight = follow.flight
         while flight.stream is None and flight.state == "flying":
             version = flight.version
             if flight.stream is None and flight.state == "flying":
                 flight.wait(version)
-        if flight.stream is None and flight.state == "landed":
-            yield from replay(flight.result)
-        elif flight.state == "abandoned":
+        if flight.stream is None or not flight.stream.enter():
+            if flight.state == "failed":
+                settle(flight, 0)
+            # Abandoned, or landed meanwhile: then the answer is stored, or is to be asked for.
             return False
-        elif flight.stream is None:
-            settle(flight, 0)
-        else:
-            yield from flight.stream.consume()
+        _tell_decision(told, self._calls.following(follow))
+        yield from flight.stream.consume()
+        self._calls.followed(follow)
         return True
 
     async def astream(
@@ -307,15 +344,22 @@ class Shell:
             if isinstance(begun, Follow):
                 flight = begun.flight
                 await self._until_streaming(flight)
-                if flight.state == "abandoned":
+                if flight.stream is None or not flight.stream.enter():
+                    if flight.state == "failed":
+                        settle(flight, 0)
                     continue
-                async for chunk in _followed_chunks(flight):
-                    yield chunk
-                _tell_decision(told, self._calls.followed(begun))
+                _tell_decision(told, self._calls.following(begun))
+                follower = flight.stream.consume()
+                try:
+                    async for chunk in follower:
+                        yield chunk
+                finally:
+                    await follower.aclose()
+                self._calls.followed(begun)
                 return
             _tell(told, begun)
             if isinstance(begun, Hit):
-                for chunk in _chunks(begun):
+                for chunk in begun.answer:
                     yield chunk
                 return
             consumer = (await self._alead(begun, source)).consume()
@@ -350,23 +394,17 @@ class Shell:
             raise
         from semcache.pump import PumpedStream
 
-        stream = flight.stream = PumpedStream(flight, iterator, finish, fail)
+        stream = PumpedStream(
+            flight,
+            iterator,
+            finish=finish,
+            fail=fail,
+            depart=lambda: self._calls.flights.leave(flight),
+        )
+        stream.enter()
+        flight.stream = stream
         flight.nudge()
         return stream
-
-
-async def _followed_chunks(flight: Flight) -> AsyncGenerator[Any, None]:
-    if flight.stream is None:
-        settle(flight, 0)
-        for chunk in replay(flight.result):
-            yield chunk
-        return
-    consumer = flight.stream.consume()
-    try:
-        async for chunk in consumer:
-            yield chunk
-    finally:
-        await consumer.aclose()
 
 
 def _tell(told: Told, begun: Hit | Follow | Ticket) -> None:
@@ -375,15 +413,9 @@ def _tell(told: Told, begun: Hit | Follow | Ticket) -> None:
 
 
 def _tell_decision(told: Told, decision: Decision) -> None:
-    if told is not None:
+    if told is None:
+        return
+    try:
         told(decision)
-
-
-def _single(hit: Hit) -> Any:
-    """The answer for one who wants a value: a recorded stream comes as the list of its chunks."""
-    return hit.answer
-
-
-def _chunks(hit: Hit) -> list[Any]:
-    """The answer for one who wants a stream: a recorded value comes as its only chunk."""
-    return list(hit.answer) if hit.is_stream else [hit.answer]
+    except Exception:
+        log.exception("on_decision raised; the call goes on without it")

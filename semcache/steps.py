@@ -1,7 +1,7 @@
 """What the engine asks its driver to do: the only way in which it touches the world.
 
 The engine's methods are generators. They yield one of these and receive the result, or have the
-error thrown into them. The synchronous and the asynchronous driver (``cache.py``) perform them.
+error thrown into them. The synchronous and the asynchronous driver (``shell.py``) perform them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ class StoreCall:
 
 @dataclass(frozen=True, slots=True)
 class Embed:
-    """Embed one text; the result is its vector, float32[d] of unit norm."""
+    """Embed one text; the result is its vector, float32[d] of unit norm.
+
+    ``None`` where the encoder would read only a part of the text.
+    """
 
     text: str
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from semcache.calls import Landed, leading, own_answer, own_copy
+from semcache.calls import leading, own_answer, own_copy
 from semcache.errors import StreamInterrupted
 from semcache.flight import Flight
 
@@ -33,33 +33,53 @@ class PulledStream:
         source: advanced by one thread at a time; closed when nobody wants it any more.
         finish: called once with all chunks when the source is exhausted, before consumers end.
         fail: called once when it raised or was left.
+        depart: takes the flight off the board, so that nobody else joins.
     """
 
-    def __init__(self, flight: Flight, source: Iterator[Any], finish: Finish, fail: Fail) -> None:
+    def __init__(
+        self,
+        flight: Flight,
+        source: Iterator[Any],
+        *,
+        finish: Finish,
+        fail: Fail,
+        depart: Callable[[], None],
+    ) -> None:
         self._flight = flight
+        self._depart = depart
         self._source = source
         self._finish = finish
         self._fail = fail
         self._pulling = threading.Lock()
-        self._counting = threading.Lock()
+        self._counting = threading.RLock()
         self._consumers = 0
+        self._closing = False
+        # What was pulled, for the first who takes it; everybody else gets copies of a copy, so
+        # that what a consumer does to its chunk reaches neither the others nor the recording.
+        self._fresh: dict[int, Any] = {}
+
+    def enter(self) -> bool:
+        """Become a consumer, before ``consume``; false where the source is being closed."""
+        with self._counting:
+            if self._closing:
+                return False
+            self._consumers += 1
+            return True
 
     def consume(self) -> Iterator[Any]:
-        """All chunks from the first on.
+        """All chunks from the first on, for one who has entered.
 
         Raises:
             StreamInterrupted: somebody else's interruption broke the source after some chunks.
             Exception: whatever the source raised.
         """
         flight, position = self._flight, 0
-        with self._counting:
-            self._consumers += 1
         try:
             while True:
                 version = flight.version
                 if position < len(flight.chunks):
+                    yield take(flight, self._fresh, position)
                     position += 1
-                    yield flight.chunks[position - 1]
                 elif flight.state != "flying":
                     settle(flight, position)
                     return
@@ -87,19 +107,31 @@ class PulledStream:
             self._fail(error)
             raise
         else:
-            flight.push(chunk)
+            self._fresh[len(flight.chunks)] = chunk
+            flight.push(own_answer(chunk))
 
     def _leave(self) -> None:
         with self._counting:
             self._consumers -= 1
-            last = self._consumers == 0
-        if last and self._flight.state == "flying":
+            if self._consumers or self._flight.state != "flying":
+                return
+            self._closing = True
+            # First off the board, then closed: who asks from now on leads a stream of its own.
+            self._depart()
+        try:
+            self._fail(GeneratorExit())
+        finally:
             close = getattr(self._source, "close", None)
-            try:
-                if close is not None:
-                    close()
-            finally:
-                self._fail(GeneratorExit())
+            if close is not None:
+                close()
+
+
+def take(flight: Flight, fresh: dict[int, Any], position: int) -> Any:
+    """The chunk at ``position``: the very one for the first taker, a copy for the others."""
+    try:
+        return fresh.pop(position)
+    except KeyError:
+        return own_answer(flight.chunks[position])
 
 
 def settle(flight: Flight, position: int) -> None:
@@ -111,8 +143,3 @@ def settle(flight: Flight, position: int) -> None:
             f"the stream was interrupted after {position} chunks by the caller that led it; "
             "call again"
         )
-
-
-def replay(landed: Landed) -> list[Any]:
-    """The chunks of a flight that landed without streaming (its leader found a stored answer)."""
-    return own_answer(landed.answer) if landed.is_stream else [own_answer(landed.answer)]

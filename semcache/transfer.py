@@ -21,6 +21,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from semcache.admission import refusal
 from semcache.entry import Entry, entry_from_json, entry_to_json, parse_ttl
 from semcache.errors import ConfigurationError, EmbeddingError, StoreError
 from semcache.scope import Scope
@@ -57,7 +58,8 @@ def export_entries(
         StoreError: the store failed, or the file cannot be written.
     """
     target = Path(path)
-    if cache.store.url == f"sqlite:///{target.resolve()}":
+    own = Path(cache.store.url.removeprefix("sqlite:///"))
+    if target.exists() and own.exists() and target.samefile(own):
         raise ConfigurationError(f"{target} is the cache itself; export to another file")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     count = 0
@@ -95,8 +97,10 @@ def import_entries(
         StoreError: the store failed; entries before that are there, importing again is harmless.
     """
     source = Path(path)
+    under_header = False
     for number, line in _lines(source):
-        _check(cache, source, number, line)
+        under_header = under_header or "semcache_export" in line
+        _check(cache, source, number, line, under_header)
     entries = seeds = embedded = 0
     for _, line in _lines(source):
         if "semcache_export" in line:
@@ -145,15 +149,18 @@ def _parse(source: Path, number: int, text: str) -> dict[str, Any]:
     return line
 
 
-def _check(cache: SemanticCache, source: Path, number: int, line: Mapping[str, Any]) -> None:
+def _check(
+    cache: SemanticCache, source: Path, number: int, line: Mapping[str, Any], under_header: bool
+) -> None:
     where = f"{source}, line {number}"
     try:
         if "semcache_export" in line:
             _check_header(cache, line)
         elif "entry" in line:
-            if number == 1:
+            if not under_header:
                 raise ConfigurationError("the header line of the export is missing")
-            entry_from_json(line["entry"])
+            if entry_from_json(line["entry"]).answer is None:
+                raise ConfigurationError("an exported entry has no answer")
             if line.get("vector") is not None:
                 _read_vector(line["vector"])
         else:
@@ -161,6 +168,9 @@ def _check(cache: SemanticCache, source: Path, number: int, line: Mapping[str, A
                 raise ConfigurationError("a seed needs a non-empty query")
             if "answer" not in line:
                 raise ConfigurationError("a seed needs an answer")
+            if (reason := refusal(line["answer"])) is not None:
+                raise ConfigurationError(f"a seed would not be stored: {reason}")
+            cache.checked_controls(tags=line.get("tags") or ())
             _seed_scope(line)
             if parse_ttl(line.get("ttl")) == 0:
                 raise ConfigurationError("a seed with ttl 0 would not be stored")

@@ -29,10 +29,11 @@ from cacheability_data import Prompt, harmless, labelled, order, plain, silver, 
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
-from semcache.decision.cacheability import FLAGS, LIFETIMES, OUTPUTS, RULES_VERSION
+from semcache.decision.cacheability import FLAGS, LIFETIMES, OUTPUTS, RULES_VERSION, assess
 from semcache.decision.cacheability_head import FILE, HEAD_VERSION, hashed_grams
 from semcache.decision.cacheability_words import FEATURES, WORDS_VERSION, features, read
 from semcache.embedders.local import LocalEmbedder
+from semcache.policy import UNSPOKEN_POINT, is_unspoken
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "models" / "semcache_models" / "cacheability"
@@ -47,9 +48,9 @@ VECTOR_SCALE, CUE_SCALE, GRAM_SCALE = 3.0, 0.7, 4.0
 INVERSE_PENALTY = 3.0
 RULES_INVERSE_PENALTY = 1.0
 HIDDEN, NETWORKS, EPOCHS, RATE, DROPOUT, DECAY, BATCH = 48, 2, 14, 2e-3, 0.3, 2e-4, 64
-MAX_UNSAFE_KEPT = 0.06
+MAX_UNSAFE_KEPT = 0.05
 # The words see so little that the same bound would refuse every third safe prompt.
-MAX_UNSAFE_KEPT_BY_WORDS = 0.08
+MAX_UNSAFE_KEPT_BY_WORDS = 0.07
 GRID = np.round(np.arange(0.15, 0.81, 0.05), 2)
 SHARES = (0.0, 0.25, 0.5)
 
@@ -66,6 +67,7 @@ class Data:
         self.weight = np.array([WEIGHT[p.origin] for p in prompts])
         self.flags = np.array([[f in p.flags for f in FLAGS] for p in prompts])
         self.life = np.array([LIFETIMES.index(p.lifetime) for p in prompts])  # type: ignore[arg-type]
+        self.unspoken = np.array([is_unspoken(assess(p.text)) for p in prompts])
         words = [read(p.text) for p in prompts]
         cues = np.zeros((len(prompts), len(FEATURES)), np.float32)
         hashed = sp.lil_matrix((len(prompts), BUCKETS), dtype=np.float32)
@@ -168,14 +170,18 @@ def choose_points(found: Array, data: Data, max_kept: float) -> tuple[dict[str, 
     """
     risk = np.column_stack([found[:, :4], found[:, 7]])
     truth = np.column_stack([data.flags[data.read], data.life[data.read] == 3])
+    # The policy's leniency with short plain texts is part of what is kept.
+    lenient = data.unspoken[data.read]
     unsafe = truth.any(axis=1)
     safe = ~unsafe & (data.life[data.read] <= 1)
     points = {}
     for column, name in enumerate((*FLAGS, "live")):
         scores = [f1(truth[:, column], risk[:, column] >= point) for point in GRID]
         points[name] = float(GRID[int(np.argmax(scores))])
-    refused = (risk >= [points[name] for name in (*FLAGS, "live")]).any(axis=1)
     doubt = 1 - np.prod(1 - risk, axis=1)
+    limit = np.array([points[name] for name in (*FLAGS, "live")])
+    refused = (risk >= np.where(lenient[:, None], np.maximum(limit, UNSPOKEN_POINT), limit)).any(1)
+    doubt[lenient & (doubt < UNSPOKEN_POINT)] = 0.0
     limits = np.round(np.arange(0.99, 0.02, -0.01), 2)
     fitting = [d for d in limits if (~(refused | (doubt >= d))[unsafe]).mean() <= max_kept]
     points["doubt"] = float(max(fitting, default=limits[-1]))

@@ -42,8 +42,8 @@ LIFETIMES: tuple[Lifetime, ...] = ("timeless", "months", "days", "live")
 OUTPUTS = (*FLAGS, *LIFETIMES)
 
 RULES_VERSION = 1
-# Whose words are named as witnesses. Others weigh too (a "can" at the start speaks against a long
-# life), but say nothing to a reader.
+# Whose words are named as witnesses, in this order. Others weigh too (a "can" at the start speaks
+# against a long life), but say nothing to a reader.
 WITNESSES: Mapping[str, tuple[str, ...]] = {
     "personal": ("my_state", "do_i", "mine", "here", "trouble", "asker"),
     "action": ("first:order", "effect"),
@@ -121,7 +121,7 @@ def _argument_names(scope: Scope) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """How probable something is, in [0, 1], and the words that spoke for it, strongest first."""
+    """How probable something is, in [0, 1], and the words for it, the most telling first."""
 
     probability: float
     words: tuple[str, ...] = ()
@@ -298,10 +298,9 @@ def _result(
 
 
 def _witnesses(words: Words, rules: Rules, output: Flag | Lifetime) -> tuple[str, ...]:
-    """The words that speak for it, those of the weightiest cue first, each once."""
+    """The words that speak for it, those that say most to a reader first, each once."""
     column = OUTPUTS.index(output)
     spoke = [cue for cue in WITNESSES[output] if words.cues.get(cue)]
-    spoke.sort(key=lambda cue: -rules.weights[cue][column])
     return tuple(
         dict.fromkeys(
             word for cue in spoke if rules.weights[cue][column] > 0 for word in words.cues[cue]

@@ -317,7 +317,7 @@ def features(words: Words) -> list[int]:
     """Positions in ``FEATURES`` of what holds for these words; each counts once.
 
     >>> [FEATURES[i] for i in features(read("and the second one?"))][:3]
-    ['points_back', 'talked', 'first:reply']
+    ['talked', 'first:reply', 'words_3_4']
     """
     return sorted(INDEX[name] for name in words.cues if name in INDEX)
 

@@ -6,12 +6,12 @@ so they must come from the same model: that is what the fingerprint names.
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from semcache.errors import EmbeddingError
+from semcache.threads import in_thread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,8 +73,8 @@ class BaseEmbedder(ABC):
     def fits(self, text: str) -> bool: ...
 
     async def aembed(self, texts: Sequence[str], kind: Kind = "query") -> NDArray[np.float32]:
-        """`embed` in asyncio's default thread pool."""
-        return await asyncio.to_thread(self.embed, texts, kind)
+        """`embed` in a thread of semcache's own."""
+        return await in_thread(self.embed, texts, kind)
 
 
 def checked_texts(texts: Sequence[str]) -> list[str]:

@@ -65,7 +65,8 @@ class Metrics:
         after_fork_in_child(self, Metrics._reset)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant, because collecting garbage may end an abandoned stream at any moment.
+        self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
         self._hits: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()

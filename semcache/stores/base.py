@@ -10,22 +10,20 @@ microseconds: reads run inline, writes in a thread, so that an event loop never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from semcache.candidates import SearchResult
 from semcache.entry import Entry
 from semcache.errors import ConfigurationError
+from semcache.threads import in_thread
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float32]
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +178,6 @@ class Store(Protocol):
     async def aclose(self) -> None: ...
 
 
-async def _in_thread(function: Callable[..., T], *args: Any) -> T:
-    import asyncio  # here, because importing it takes longer than all of semcache
-
-    return await asyncio.to_thread(function, *args)
-
-
 class BaseStore:
     """The ``a``-twins of an in-process store: reads inline, writes in a thread."""
 
@@ -204,40 +196,40 @@ class BaseStore:
         return self.search(scope, fingerprint, vector, terms, k, now)
 
     async def aput(self: Store, entry: Entry, vector: Vector | None, terms: Sequence[str]) -> None:
-        await _in_thread(self.put, entry, vector, terms)
+        await in_thread(self.put, entry, vector, terms)
 
     async def aalias(self: Store, id: str, target: str, scope: str) -> None:
-        await _in_thread(self.alias, id, target, scope)
+        await in_thread(self.alias, id, target, scope)
 
     async def aunalias(self: Store, id: str) -> None:
-        await _in_thread(self.unalias, id)
+        await in_thread(self.unalias, id)
 
     async def aquarantine(self: Store, id: str) -> None:
-        await _in_thread(self.quarantine, id)
+        await in_thread(self.quarantine, id)
 
     async def atouch(self: Store, id: str, now: float) -> None:
         self.touch(id, now)
 
     async def ainvalidate(self: Store, selection: Selection) -> int:
-        return await _in_thread(self.invalidate, selection)
+        return await in_thread(self.invalidate, selection)
 
     async def alease(self: Store, id: str, ttl: float, now: float) -> str | None:
-        return await _in_thread(self.lease, id, ttl, now)
+        return await in_thread(self.lease, id, ttl, now)
 
     async def arenew(self: Store, id: str, token: str, ttl: float, now: float) -> bool:
-        return await _in_thread(self.renew, id, token, ttl, now)
+        return await in_thread(self.renew, id, token, ttl, now)
 
     async def arelease(self: Store, id: str, token: str) -> None:
-        await _in_thread(self.release, id, token)
+        await in_thread(self.release, id, token)
 
     async def astats(self: Store, now: float) -> StoreStats:
-        return await _in_thread(self.stats, now)
+        return await in_thread(self.stats, now)
 
     async def avacuum(self: Store, now: float) -> int:
-        return await _in_thread(self.vacuum, now)
+        return await in_thread(self.vacuum, now)
 
     async def aclose(self: Store) -> None:
-        await _in_thread(self.close)
+        await in_thread(self.close)
 
 
 @dataclass(frozen=True, slots=True)

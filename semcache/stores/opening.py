@@ -31,5 +31,5 @@ def open_store(url: str, caps: Caps | None = None, *, timeout: float = 0.05) -> 
             )
         return SqliteStore(path, caps, timeout=timeout)
     raise ConfigurationError(
-        f"no store for {url!r}; this version knows memory:// and sqlite:///path"
+        f"no store for {url.partition('://')[0]}://…; this version knows memory:// and sqlite:///path"
     )

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from semcache import SemanticCache, cached
+from semcache import Decision, SemanticCache, cached
+from semcache.decision.calibration import Calibration, Point
+from semcache.embedders.base import BaseEmbedder, Kind
 from semcache.embedders.local import LocalEmbedder
 from tests.conftest import OpenCache
 
@@ -363,3 +369,186 @@ def test_a_parked_caller_does_not_hold_others_up_for_ever(tmp_path: Path, kind: 
         else:
             assert list(two.stream(QUESTION, lambda: iter("xyz"))) == ["x", "y", "z"]
         parked.close()
+
+
+def angled(degrees: float) -> list[float]:
+    return [math.cos(math.radians(degrees)), math.sin(math.radians(degrees)), 0.0, 0.0]
+
+
+class AngleEmbedder(BaseEmbedder):
+    """Prompts "at 15" and the like: how alike two are is what the test says."""
+
+    fingerprint = "angles"
+    dimension = 4
+
+    def embed(self, texts: Sequence[str], kind: Kind = "query") -> NDArray[np.float32]:
+        return np.array([angled(float(text.split()[-1])) for text in texts], dtype=np.float32)
+
+    def fits(self, text: str) -> bool:
+        return True
+
+
+def cosine_only() -> dict[str, Any]:
+    evidence = Calibration(
+        scorer="cosine",
+        encoder=None,
+        vetoes=(),
+        floor=0.95,
+        points=(Point(threshold=0.95, served=1000, wrong=0, upper=0.003, probability=0.999),),
+    )
+    return {
+        "embedder": AngleEmbedder(),
+        "scorer": "cosine",
+        "calibration": evidence,
+        "vetoes": [],
+    }
+
+
+def test_likeness_is_no_chain(open_cache: OpenCache) -> None:
+    """at 15 is like at 0, at 30 like at 15; at 30 is not like at 0 and must not get its answer."""
+    cache = open_cache(**cosine_only())
+    first, second = Upstream(), Upstream()
+    with ThreadPoolExecutor(3) as pool:
+        zero = pool.submit(cache.call, "at 0", first)
+        assert first.called.wait(60)
+        fifteen = pool.submit(cache.call, "at 15", second)
+        until_waiting(cache, 1)
+        thirty = pool.submit(cache.call, "at 30", lambda: "answer to 30")
+        until_waiting(cache, 2)
+        first.gate.set()
+        assert zero.result() == fifteen.result() == "the answer"
+        assert thirty.result() == "answer to 30"
+    assert second.calls == 0
+    hit = cache.lookup("at 30")
+    assert hit is not None
+    assert hit.answer == "answer to 30"
+
+
+@pytest.mark.parametrize("controls", [{"no_store": True}, {"admit": lambda answer: False}])
+def test_an_answer_that_is_not_stored_serves_nobody_by_meaning(
+    open_cache: OpenCache, controls: dict[str, Any]
+) -> None:
+    cache, upstream = open_cache(**cosine_only()), Upstream()
+    with ThreadPoolExecutor(2) as pool:
+        private = pool.submit(lambda: cache.call("at 0", upstream, **controls))
+        assert upstream.called.wait(60)
+        near = pool.submit(cache.call, "at 15", lambda: "my own answer")
+        until_waiting(cache, 1)
+        upstream.gate.set()
+        assert private.result() == "the answer"
+        assert near.result() == "my own answer"
+
+
+def test_what_a_consumer_does_to_its_chunks_reaches_nobody_else(open_cache: OpenCache) -> None:
+    cache = open_cache()
+
+    def source() -> Iterator[dict[str, str]]:
+        yield {"delta": "one"}
+        yield {"delta": "two"}
+
+    leader, follower = cache.stream(QUESTION, source), cache.stream(QUESTION, source)
+    mine = next(leader)
+    mine["delta"] = "MINE"
+    assert next(follower) == {"delta": "one"}
+    next(leader).clear()
+    assert list(leader) == []
+    assert list(follower) == [{"delta": "two"}]
+    assert list(cache.stream(QUESTION, source)) == [{"delta": "one"}, {"delta": "two"}]
+
+
+def test_an_answer_that_cannot_be_shared_is_asked_for_by_everybody(open_cache: OpenCache) -> None:
+    cache, gate = open_cache(), threading.Event()
+
+    def upstream() -> Iterator[str]:
+        gate.wait(60)
+        return (chunk for chunk in "abc")
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(cache.call, QUESTION, upstream) for _ in range(3)]
+        until_waiting(cache, 2)
+        gate.set()
+        assert [list(future.result()) for future in asked] == [["a", "b", "c"]] * 3
+
+
+def test_a_stream_never_answers_a_call_nor_a_call_a_stream(open_cache: OpenCache) -> None:
+    cache = open_cache()
+    assert list(cache.stream("one", lambda: iter(["He", "llo"]))) == ["He", "llo"]
+    assert cache.call("one", lambda: "Hello") == "Hello"
+    assert cache.call("two", lambda: "Hello") == "Hello"
+    assert list(cache.stream("two", lambda: iter(["He", "llo"]))) == ["He", "llo"]
+
+
+def test_whoever_comes_while_a_stream_is_left_leads_a_stream_of_its_own(
+    open_cache: OpenCache,
+) -> None:
+    cache, closing, closed = open_cache(), threading.Event(), threading.Event()
+
+    def slow_to_close() -> Iterator[str]:
+        try:
+            yield "old"
+            yield "never"
+        finally:
+            closing.set()
+            assert closed.wait(60)
+
+    leader = cache.stream(QUESTION, slow_to_close)
+    assert next(leader) == "old"
+    with ThreadPoolExecutor(1) as pool:
+        leaving = pool.submit(leader.close)
+        assert closing.wait(60)
+        assert list(cache.stream(QUESTION, lambda: iter(["new"]))) == ["new"]
+        closed.set()
+        leaving.result()
+
+
+async def test_tasks_that_come_while_a_stream_is_left_lead_a_stream_of_their_own(
+    open_cache: OpenCache,
+) -> None:
+    cache = open_cache()
+
+    async def source() -> AsyncIterator[str]:
+        yield "one"
+        await asyncio.sleep(0)
+        yield "two"
+
+    async def all_of_it() -> list[str]:
+        return [chunk async for chunk in cache.astream(QUESTION, source, no_store=True)]
+
+    for _ in range(20):
+        leader = cache.astream(QUESTION, source, no_store=True)
+        assert await anext(leader) == "one"
+        leaving = asyncio.create_task(leader.aclose())
+        newcomers = [asyncio.create_task(all_of_it()) for _ in range(3)]
+        assert await asyncio.gather(*newcomers) == [["one", "two"]] * 3
+        await leaving
+
+
+def test_on_decision_that_raises_disturbs_nobody(open_cache: OpenCache) -> None:
+    cache = open_cache(max_wait=60)
+
+    def broken(decision: Decision) -> None:
+        raise RuntimeError("boom")
+
+    assert cache.call(QUESTION, lambda: "a", on_decision=broken) == "a"
+    assert cache.call(QUESTION, lambda: "b", on_decision=broken) == "a"
+
+
+async def test_waiting_threads_of_the_loop_do_not_keep_the_leader_from_recording(
+    open_cache: OpenCache,
+) -> None:
+    cache, gate = open_cache(), asyncio.Event()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+
+    async def upstream() -> str:
+        await gate.wait()
+        return "the answer"
+
+    leader = asyncio.create_task(cache.acall(QUESTION, upstream))
+    while not cache.stats().misses:
+        await asyncio.sleep(0)
+    # These fill the loop's default pool, and wait there for the leader.
+    others = [asyncio.create_task(asyncio.to_thread(cache.call, QUESTION, str)) for _ in range(2)]
+    while waiting(cache) < 2:
+        await asyncio.sleep(0)
+    gate.set()
+    assert await asyncio.gather(leader, *others) == ["the answer"] * 3

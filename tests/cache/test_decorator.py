@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import gc
 import inspect
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +13,15 @@ from typing import Any
 import pydantic
 import pytest
 
-from semcache import AnswerError, ConfigurationError, Scope, SemanticCache, Usage, cached
+from semcache import (
+    AnswerError,
+    Codec,
+    ConfigurationError,
+    Scope,
+    SemanticCache,
+    Usage,
+    cached,
+)
 from tests.conftest import OpenCache
 
 
@@ -404,3 +413,54 @@ async def test_a_blocking_call_inside_the_leaders_loop_does_not_hang(cache: Sema
     assert cache.call("hi", lambda: "quick") == "quick"
     gate.set()
     assert await leader == "slow"
+
+
+def test_functions_of_one_name_that_captured_something_else_do_not_share(
+    cache: SemanticCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Client:
+        def __init__(self, model: str) -> None:
+            self.model = model
+
+        def ask(self, prompt: str) -> str:
+            return self.model
+
+    def with_client(client: Client) -> Any:
+        return cached(cache)(lambda prompt: client.model)
+
+    def with_options(options: dict[str, str]) -> Any:
+        @cached(cache)
+        def ask(prompt: str) -> str:
+            return options["role"]
+
+        return ask
+
+    one, two = Client("one"), Client("two")
+    assert [with_client(one)("hi"), with_client(two)("hi")] == ["one", "two"]
+    assert "give each of them a name=" in caplog.text
+    assert [cached(cache)(one.ask)("hi"), cached(cache)(two.ask)("hi")] == ["one", "two"]
+    assert with_options({"role": "pirate"})("hi") == "pirate"
+    assert with_options({"role": "lawyer"})("hi") == "lawyer"
+    assert [cached(cache)(lambda prompt: "a")("hi"), cached(cache)(lambda prompt: "b")("hi")] == [
+        "a",
+        "b",
+    ]
+    with pytest.raises(ConfigurationError, match="name="):
+        cached(cache)(functools.partial(one.ask))
+    assert cached(cache, name="partial")(functools.partial(one.ask))("hi") == "one"
+
+
+def test_a_codec_or_usage_that_raises_costs_the_recording_and_nothing_else(
+    cache: SemanticCache,
+) -> None:
+    def broken(value: Any) -> Any:
+        raise KeyError("the secret answer")
+
+    codec = Codec(to_plain=broken, from_plain=broken)
+    ask = cached(cache, codec=codec)(lambda prompt: "the secret answer")
+    assert ask("hi") == "the secret answer"
+    assert "secret" not in str(cache.stats().reasons)
+    counted = cached(cache, usage=lambda answer: {"tokens": 1}, name="x")(lambda prompt: "a")  # type: ignore[arg-type,return-value]
+    assert [counted("hi"), counted("hi")] == ["a", "a"]
+    assert counted.cache_info().hits == 1
+    assert cache.stats().store_errors == 0

@@ -203,7 +203,7 @@ def test_a_locked_database_delays_a_call_by_little(tmp_path: Path) -> None:
         other.execute("ROLLBACK")
         other.close()
         assert cache.stats().store_errors >= 1
-        cache._engine.store_breaker._open_until = 0  # the pause, which the test does not wait for
+        cache._engine.write_breaker._open_until = 0  # the pause, which the test does not wait for
         assert cache.call("a new question", lambda: "again") == "again"
         assert cache.lookup("a new question") is not None
 
@@ -218,10 +218,10 @@ with SemanticCache.open("sqlite:///{tmp_path}/cache.db", embedder=None) as cache
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
     assert cache.call("big?", lambda: "x" * (4 << 20)) == "x" * (4 << 20)
     assert cache.stats().store_errors == 1, cache.stats()
-    cache._engine.store_breaker._open_until = 0
+    cache._engine.write_breaker._open_until = 0
     assert cache.lookup("kept?").answer == "kept"
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    cache._engine.store_breaker._open_until = 0
+    cache._engine.write_breaker._open_until = 0
     assert cache.record("big?", "x" * (4 << 20))
     assert len(cache.lookup("big?").answer) == 4 << 20
 """

@@ -55,9 +55,9 @@ LOOK_ALIKES = [
         "What are the symptoms of type 2 diabetes?",
     ),
     (
-        "How long is the flight from Boston to Denver?",
-        "flight time Boston to Denver",
-        "How long is the flight from Denver to Boston?",
+        "What is the quickest way to drive from Leeds to Bath?",
+        "fastest route by car from Leeds to Bath",
+        "What is the quickest way to drive from Bath to Leeds?",
     ),
     (
         "Can I take ibuprofen with food?",
