@@ -483,8 +483,8 @@ class SemanticCache:
         """Take back a wrong hit.
 
         An answer that was served for the very prompt it was recorded under is removed. One that was
-        served by meaning is quarantined: it still answers its own prompt, and no other ever again,
-        not even when it is recorded anew.
+        served by meaning is quarantined: it still answers its own prompt, and no other, for as
+        long as it lives and also when it is recorded anew meanwhile.
 
         Raises:
             StoreError: the store failed. Always raised: who reports must know whether it helped.

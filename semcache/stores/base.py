@@ -96,6 +96,8 @@ class Store(Protocol):
     def put(self, entry: Entry, vector: Vector | None, terms: Sequence[str]) -> None:
         """Insert or replace the entry (and any alias of its id); durable on return.
 
+        What replaces a quarantined entry that is live is quarantined, too.
+
         Evicts the least recently used entries beyond the store's caps.
         """
         ...
@@ -113,7 +115,7 @@ class Store(Protocol):
         ...
 
     def quarantine(self, id: str) -> None:
-        """Never find this entry by ``search`` again, and remove its aliases."""
+        """Never find this entry, or what replaces it, by ``search``; remove its aliases."""
         ...
 
     def touch(self, id: str, now: float) -> None:

@@ -215,6 +215,8 @@ class MemoryStore(BaseStore):
             if old is not None:
                 if old.entry.expires is None or entry.created < old.entry.expires:
                     aliases, old.aliases = old.aliases, {}
+                    if old.entry.quarantined:
+                        entry = replace(entry, quarantined=True)
                 self._remove(old)
             if self._caps.bytes is not None and size > self._caps.bytes:
                 for alias in aliases:

@@ -416,6 +416,10 @@ def test_a_quarantined_entry_is_never_found_again(store: Store) -> None:
     store.alias(digest("x"), digest("a"), SCOPE)
     assert store.get(digest("x"), NOW) is None
     store.put(entry("a"), vector(1), ["word"])
+    assert store.get(digest("a"), NOW) == entry("a", quarantined=True)
+    assert ids(search(store, vector(1), ("word",))) == [digest("b")]
+    store.invalidate(Selection(ids=(digest("a"),)))
+    store.put(entry("a"), vector(1), ["word"])
     assert set(ids(search(store, vector(1), ("word",)))) == {digest("a"), digest("b")}
 
 

@@ -62,6 +62,8 @@ class StoreMachine(RuleBasedStateMachine):
         old = self.model.pop(new.id, None)
         if old is not None and not old[0].is_live(self.now):
             self.forget_aliases_of(new.id)
+        elif old is not None and old[0].quarantined:
+            new = replace(new, quarantined=True)
         self.model[new.id] = (new, its_vector, tuple(words))
         if self.capped and len(self.model) > CAP:
             self.remove(next(iter(self.model)))

@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from semcache.candidates import CorpusStats, Found, SearchResult
@@ -254,10 +255,12 @@ class SqliteStore(BaseStore):
             db = change.db
             change.unalias(entry.id)
             old = db.execute(
-                "SELECT seq, expires FROM entries WHERE id = ?", (entry.id,)
+                "SELECT seq, expires, quarantined FROM entries WHERE id = ?", (entry.id,)
             ).fetchone()
             if old is not None:
                 lived = old[1] is None or entry.created < old[1]
+                if lived and old[2]:
+                    entry = replace(entry, quarantined=True)
                 change.remove([old[0]], keep_aliases=lived and fits)
             if fits:
                 change.insert(entry, size, blob, len(blob) // 4 if blob else 0, terms)
