@@ -19,6 +19,7 @@ from semcache.errors import (
 from semcache.observe.events import Event
 from semcache.observe.metrics import CacheStats
 from semcache.outcome import Decision, Hit, Recorded
+from semcache.policy import CachePolicy
 from semcache.request import Request
 from semcache.scope import Scope
 
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AnswerError",
     "CacheInfo",
+    "CachePolicy",
     "CacheStats",
     "Cached",
     "CalibrationError",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from semcache.decision.calibration import Calibration
     from semcache.decision.scorers import Scorer
     from semcache.embedders.base import Embedder
+    from semcache.policy import CachePolicy
 
 T = TypeVar("T")
 
@@ -97,6 +98,7 @@ class SemanticCache:
         max_wait: float = DEFAULT_WAIT_S,
         clock: Callable[[], float] = time.time,
         no_embedder: str = "no embedder was given",
+        policy: CachePolicy | None = None,
     ) -> None:
         self.max_wrong = _checked_share(max_wrong)
         self.ttl = parse_ttl(ttl)
@@ -126,6 +128,7 @@ class SemanticCache:
             strict=strict,
             prices=prices or {},
             no_embedder=no_embedder,
+            policy=policy,
         )
         calls = Calls(self._engine, coalesce=coalesce, lease_s=lease, wait_s=max_wait)
         self._shell = Shell(store, embedder, calls, clock)
@@ -164,7 +167,8 @@ class SemanticCache:
             options: ``max_wrong`` (bound on the share of wrong serves, 0.01), ``ttl`` of entries
                 (``"30d"``; ``None`` = never expire, ``0`` = store nothing), ``vetoes`` (names),
                 ``prices`` (model → ``Price``), ``coalesce`` (one call for many callers),
-                ``lease`` and ``max_wait`` (seconds), ``clock``.
+                ``lease`` and ``max_wait`` (seconds), ``clock``, ``policy`` (a ``CachePolicy``:
+                what is stored, for whom and how long, by what a prompt asks; default: none).
 
         Raises:
             ConfigurationError: an argument that cannot be.
@@ -624,7 +628,12 @@ class SemanticCache:
             ConfigurationError: one of them cannot be.
         """
         checked = self._controls(**controls)
-        return {name: getattr(checked, name) for name in controls}
+        # A ttl that was not given stays so: a given one wins over the policy.
+        return {
+            name: getattr(checked, name)
+            for name, value in controls.items()
+            if not isinstance(value, _Unset)
+        }
 
     def _looking(self, max_wrong: float | None, no_cache: bool, codec: Codec) -> Controls:
         """The controls of a lookup; the usual ones are made once."""
@@ -655,6 +664,7 @@ class SemanticCache:
             admit=admit,
             usage=usage,
             codec=codec,
+            ttl_given=not isinstance(ttl, _Unset),
         )
 
 
@@ -710,13 +720,15 @@ def _secret_bytes(secret: str | bytes | None) -> bytes | None:
     return secret.encode("utf-8", "surrogatepass")
 
 
+def missing_for_local() -> list[str]:
+    """Packages of ``semcache[local]`` that are not installed."""
+    needed = ("numpy", "onnxruntime", "tokenizers", "semcache_models")
+    return [name for name in needed if find_spec(name) is None]
+
+
 def _local_embedder(strict: bool) -> tuple[Embedder | None, str]:
     """The shipped encoder, or why there is none."""
-    missing = [
-        name
-        for name in ("numpy", "onnxruntime", "tokenizers", "semcache_models")
-        if find_spec(name) is None
-    ]
+    missing = missing_for_local()
     if missing:
         message = (
             f"{', '.join(missing)} not installed, so only exact repeats are served; "

@@ -170,9 +170,22 @@ class Calls:
         self, prepared: Prepared, controls: Controls, manner: Manner, started: float
     ) -> Steps[Hit | Ticket]:
         """Ask by meaning, then call without sharing the call."""
+        permission = yield from self.engine.permit(prepared, controls)
+        if not permission.may_serve_exact:
+            return self._refused(prepared, controls, manner, started)
         decision, hit, _ = yield from self.engine.by_meaning(prepared, controls, started)
         if hit is not None:
             return hit
+        self.engine.emit_lookup(decision, started)
+        return Ticket(prepared, controls, decision, stream=manner.stream)
+
+    def _refused(
+        self, prepared: Prepared, controls: Controls, manner: Manner, started: float
+    ) -> Ticket:
+        """The policy lets nobody share this: call, without a flight and without a lease."""
+        assert prepared.permission is not None
+        reason = f"the policy: {prepared.permission.reason}"
+        decision = self.engine.decision(prepared, "bypass", None, reason)
         self.engine.emit_lookup(decision, started)
         return Ticket(prepared, controls, decision, stream=manner.stream)
 
@@ -189,10 +202,17 @@ class Calls:
         unknown = engine.decision(prepared, "miss", None, "")
         ticket = Ticket(prepared, controls, unknown, flight, stream=manner.stream)
         try:
+            permission = yield from engine.permit(prepared, controls)
+            if not permission.may_serve_exact:
+                # Nobody may get somebody else's answer to this: whoever waits calls, too.
+                self._down(flight)
+                flight.abandon()
+                return self._refused(prepared, controls, manner, started)
             decision, hit, result = yield from engine.by_meaning(prepared, controls, started)
             if hit is None and result is not None:
                 hit = yield from self._near(flight, prepared, controls, manner, result, started)
-            if hit is None:
+            # What is not going to be stored is not worth waiting for in another process.
+            if hit is None and permission.may_store:
                 hit = yield from self._take_lease(ticket, manner, started)
             if hit is None:
                 ticket.decision = decision

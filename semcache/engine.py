@@ -27,10 +27,12 @@ from semcache.scope import Keys
 from semcache.steps import Embed, Steps, StoreCall
 
 if TYPE_CHECKING:
+    from semcache.decision.cacheability import Cacheability
     from semcache.decision.calibration import Calibration
     from semcache.decision.decide import Verdict
     from semcache.decision.scorers import Scorer
     from semcache.embedders.base import Embedder
+    from semcache.policy import CachePolicy, PolicyDecision
     from semcache.stores.base import Vector
 
 # How many nearest entries are looked at. Only those above the threshold are aligned word by word,
@@ -63,6 +65,7 @@ class Controls:
 
     Attributes:
         ttl: seconds; ``None`` = never expires, ``0`` = do not store.
+        ttl_given: the ttl is the call's own, so it wins over the policy's.
         no_cache: do not serve from the cache (the fresh answer is recorded).
         no_store: do not record.
         max_wrong: bound on the share of wrong serves, in (0, 1).
@@ -82,6 +85,7 @@ class Controls:
     usage: Callable[[Any], Usage | None] | None = None
     codec: Codec = PLAIN
     stream: bool | None = None
+    ttl_given: bool = False
 
 
 @dataclass(slots=True)
@@ -95,6 +99,8 @@ class Prepared:
     terms: tuple[str, ...] = ()
     vector: Vector | None = None
     unembedded: str | None = None
+    said: Cacheability | None = None
+    permission: PolicyDecision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,7 @@ class Engine:
         strict: bool,
         prices: Mapping[str, Price],
         no_embedder: str = "no embedder was given",
+        policy: CachePolicy | None = None,
     ) -> None:
         self.keys = keys
         self.clock = clock
@@ -147,6 +154,11 @@ class Engine:
         self.strict = strict
         self.prices = prices
         self.no_embedder = no_embedder
+        if policy is None:
+            from semcache.policy import CachePolicy
+
+            policy = CachePolicy.off()
+        self.policy = policy
         # Apart, so that a full disk does not keep stored answers from being served.
         self.read_breaker = Breaker()
         self.write_breaker = Breaker()
@@ -217,8 +229,12 @@ class Engine:
         self, prepared: Prepared, controls: Controls, started: float, *, dry: bool = False
     ) -> Steps[tuple[Decision, Hit | None, SearchResult | None]]:
         """The stored answer to a request that means the same, if the decision allows one."""
+        permission = yield from self.permit(prepared, controls)
+        if not permission.may_serve_by_meaning:
+            reason = f"no exact match; by meaning: the policy ({permission.reason})"
+            return self.decision(prepared, "miss", None, reason), None, None
         state = self.semantic_state(controls.max_wrong)
-        if state == "on" or self.embedder_breaker.is_open:
+        if prepared.unembedded is None and (state == "on" or self.embedder_breaker.is_open):
             yield from self.embed(prepared)
         if prepared.vector is None or self.embedder is None:
             reason = f"no exact match; by meaning: {prepared.unembedded or state}"
@@ -249,6 +265,37 @@ class Engine:
         )
         outcome: Outcome = "refused" if refused else "miss"
         return self.decided(prepared, outcome, None, verdict), None, result
+
+    def permit(self, prepared: Prepared, controls: Controls) -> Steps[PolicyDecision]:
+        """What the policy lets the cache do with this request; worked out once a request."""
+        if prepared.permission is not None:
+            return prepared.permission
+        from semcache.decision.cacheability import Facts as CallFacts
+        from semcache.decision.cacheability import assess
+        from semcache.decision.cacheability_head import head_for
+        from semcache.policy import Wanted, apply, unrestricted
+
+        scope = prepared.request.scope
+        wanted = Wanted(
+            controls.ttl,
+            controls.ttl_given,
+            controls.no_store,
+            prepared.request.query,
+            controls.tags,
+            scope.namespace,
+            scope.model,
+        )
+        if not self.policy.enabled:
+            prepared.permission = unrestricted(wanted)
+            return prepared.permission
+        yield from self.embed(prepared)
+        encoder = None if self.embedder is None else self.embedder.fingerprint
+        prepared.said = assess(
+            prepared.request.query, prepared.vector, fingerprint=encoder, head=head_for(encoder)
+        )
+        facts = CallFacts.of(scope)
+        prepared.permission = apply(self.policy, prepared.said, facts, wanted)
+        return prepared.permission
 
     def judge(
         self,
@@ -353,6 +400,11 @@ class Engine:
         """Store an answer if it is worthy; the entry is made either way, for those who wait."""
         entry = self.entry(prepared, answer, encoded, controls, facts)
         reason = self.not_stored(answer, encoded, controls, facts)
+        # A seed is somebody's deliberate word; a policy is about what comes by in traffic.
+        if reason is None and self.policy.enabled and facts.source == "model":
+            permission = yield from self.permit(prepared, controls)
+            ttl, reason = self.span(permission, encoded, controls, facts)
+            entry = replace(entry, expires=None if ttl is None else entry.created + ttl)
         if reason is not None:
             self.emit("not-admitted", prepared, reason)
             return Recorded(False, reason, prepared.id), entry
@@ -366,6 +418,24 @@ class Engine:
             return Recorded(False, reason, prepared.id), entry
         self.emit("stored", prepared, "", seconds=facts.seconds)
         return Recorded(True, "stored", prepared.id), entry
+
+    def span(
+        self, permission: PolicyDecision, encoded: Encoded, controls: Controls, facts: Facts
+    ) -> tuple[float | None, str | None]:
+        """How long the answer is kept, in seconds, and why it is not stored. Pure."""
+        ttl = permission.ttl
+        if not permission.may_store:
+            return ttl, f"policy: {permission.reason}"
+        from semcache.decision.momentary import momentary
+
+        say = momentary(encoded.plain, stream=facts.stream)
+        if say is None:
+            return ttl, None
+        if say.max_ttl == 0:
+            return ttl, say.reason
+        if not controls.ttl_given and (ttl is None or say.max_ttl < ttl):
+            ttl = say.max_ttl
+        return ttl, None
 
     def not_stored(
         self, answer: Any, encoded: Encoded, controls: Controls, facts: Facts
@@ -495,7 +565,7 @@ class Engine:
     def decision(
         self, prepared: Prepared, outcome: Outcome, tier: Tier | None, reason: str
     ) -> Decision:
-        return Decision(outcome, tier, reason, prepared.id, prepared.scope)
+        return Decision(outcome, tier, reason, prepared.id, prepared.scope, policy=_rules(prepared))
 
     def decided(
         self, prepared: Prepared, outcome: Outcome, tier: Tier | None, verdict: Verdict
@@ -509,6 +579,7 @@ class Engine:
             candidates=verdict.judged,
             threshold=verdict.threshold,
             scorer=verdict.scorer,
+            policy=_rules(prepared),
             served=verdict.served if outcome == "hit" else None,
         )
 
@@ -562,6 +633,10 @@ def check_usage(usage: object) -> None:
     counts = (usage.input_tokens, usage.output_tokens) if isinstance(usage, Usage) else (None,)
     if not all(isinstance(count, int) and count >= 0 for count in counts):
         raise ConfigurationError(f"usage must be a Usage of two counts, got {usage!r:.80}")
+
+
+def _rules(prepared: Prepared) -> tuple[str, ...]:
+    return () if prepared.permission is None else prepared.permission.rules
 
 
 def _why(error: Exception) -> str:

@@ -31,6 +31,8 @@ class Decision:
         served: the one of them whose answer is served.
         threshold: the least score that is served, ``None`` where the bound has no support.
         scorer: name of the scorer.
+        policy: the policy's rules that had a say; empty where it was not asked (an exact hit: it
+            was asked when that answer was stored).
     """
 
     outcome: Outcome
@@ -41,6 +43,7 @@ class Decision:
     candidates: tuple[Judged, ...] = ()
     threshold: float | None = None
     scorer: str | None = None
+    policy: tuple[str, ...] = ()
     served: Judged | None = None
 
     @property
@@ -70,6 +73,7 @@ class Decision:
             "scope": self.scope,
             "scorer": self.scorer,
             "threshold": self.threshold,
+            "policy": list(self.policy),
             "candidates": [
                 {
                     "id": judged.found.entry.id,

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +21,6 @@ from semcache.errors import ConfigurationError
 SCOPE_VERSION = 1
 DEFAULT_NAMESPACE = "default"
 DIGEST_BYTES = 16
-SECRET_BYTES = 32
 INSTRUCTING_ROLES = ("system", "developer")
 
 # A scope with earlier turns or images may be megabytes; nothing but its digest is kept for keys.
@@ -181,6 +180,9 @@ def _is_earlier_turn(turn: Any) -> bool:
     return True
 
 
+SCOPE_FIELDS = frozenset(spec.name for spec in fields(Scope) if spec.init)
+
+
 class Keys:
     """Turns scopes, queries and tenants into the keys that stores see.
 
@@ -189,7 +191,7 @@ class Keys:
     two texts with one key.
 
     Args:
-        secret: at least 16 bytes; ``SECRET_BYTES`` random ones are made for a new store.
+        secret: at least 16 bytes; a new store makes 32 random ones.
     """
 
     def __init__(self, secret: bytes) -> None:

@@ -17,14 +17,14 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from semcache.admission import refusal
 from semcache.entry import Entry, entry_from_json, entry_to_json, parse_ttl
 from semcache.errors import ConfigurationError, EmbeddingError, StoreError
-from semcache.scope import Scope
+from semcache.scope import SCOPE_FIELDS, Scope
 
 if TYPE_CHECKING:
     from semcache.cache import SemanticCache
@@ -193,9 +193,10 @@ def _check_header(cache: SemanticCache, line: Mapping[str, Any]) -> None:
 
 def _seed_scope(line: Mapping[str, Any]) -> Scope:
     given = line.get("scope") or {}
-    known = {spec.name for spec in fields(Scope) if spec.init}
-    if not isinstance(given, dict) or set(given) - known:
-        raise ConfigurationError(f"a seed's scope is an object with keys among {sorted(known)}")
+    if not isinstance(given, dict) or set(given) - SCOPE_FIELDS:
+        raise ConfigurationError(
+            f"a seed's scope is an object with keys among {sorted(SCOPE_FIELDS)}"
+        )
     return Scope(**given)
 
 

@@ -745,50 +745,226 @@ NUMBER_WORDS = (
 ).split()
 
 ROLE_FRAMES: list[tuple[list[str], list[str]]] = [
-    (["how long is the flight from {a} to {b}", "flight time {a} to {b}", "flying from {a} to {b} takes how long", "how many hours to fly to {b} from {a}"], ["city", "country"]),
-    (["book a ticket from {a} to {b}", "i need a ticket to {b} from {a}", "get me from {a} to {b}", "{a} to {b} ticket please"], ["city", "country"]),
-    (["trains from {a} to {b} today", "which trains leave {a} for {b} today", "train times {a} to {b} today"], ["city"]),
-    (["translate this letter from {a} to {b}", "i have a letter in {a}, put it into {b}", "turn my {a} letter into {b}"], ["language"]),
-    (["how do you say thank you in {a} to someone who only speaks {b}", "thanking a {b} speaker in {a}"], ["language"]),
-    (["convert 20 {a} to {b}", "20 {a} in {b}", "how many {b} are 20 {a}", "express 20 {a} as {b}"], ["unit"]),
+    (
+        [
+            "how long is the flight from {a} to {b}",
+            "flight time {a} to {b}",
+            "flying from {a} to {b} takes how long",
+            "how many hours to fly to {b} from {a}",
+        ],
+        ["city", "country"],
+    ),
+    (
+        [
+            "book a ticket from {a} to {b}",
+            "i need a ticket to {b} from {a}",
+            "get me from {a} to {b}",
+            "{a} to {b} ticket please",
+        ],
+        ["city", "country"],
+    ),
+    (
+        [
+            "trains from {a} to {b} today",
+            "which trains leave {a} for {b} today",
+            "train times {a} to {b} today",
+        ],
+        ["city"],
+    ),
+    (
+        [
+            "translate this letter from {a} to {b}",
+            "i have a letter in {a}, put it into {b}",
+            "turn my {a} letter into {b}",
+        ],
+        ["language"],
+    ),
+    (
+        [
+            "how do you say thank you in {a} to someone who only speaks {b}",
+            "thanking a {b} speaker in {a}",
+        ],
+        ["language"],
+    ),
+    (
+        [
+            "convert 20 {a} to {b}",
+            "20 {a} in {b}",
+            "how many {b} are 20 {a}",
+            "express 20 {a} as {b}",
+        ],
+        ["unit"],
+    ),
     (["how many {a} are in one {b}", "one {b} is how many {a}", "number of {a} per {b}"], ["unit"]),
-    (["migrate my data from {a} to {b}", "how do i move from {a} to {b}", "switching to {b} from {a}", "port data out of {a} into {b}"], ["database", "framework", "os"]),
-    (["rewrite this {a} function in {b}", "i have a function in {a}, i need it in {b}", "port a {a} function to {b}"], ["code"]),
-    (["call {a} code from {b}", "how can {b} call a function written in {a}", "use a {a} library in {b}"], ["code"]),
-    (["is {a} better than {b}", "does {a} beat {b}", "is {b} worse than {a}"], ["database", "framework", "phone", "company"]),
-    (["is {a} bigger than {b}", "is {b} smaller than {a}", "does {a} have a larger size than {b}"], ["country", "animal", "planet"]),
-    (["why is {a} more expensive than {b}", "why does {a} cost more than {b}", "what makes {b} cheaper than {a}"], ["food", "metal"]),
-    (["did {a} invade {b}", "was {b} invaded by {a}", "has {b} ever been invaded by {a}"], ["country"]),
-    (["when did {a} beat {b} in the final", "when was {b} beaten by {a} in the final", "the year {b} lost the final to {a}"], ["country", "city"]),
-    (["how much does {a} export to {b}", "exports from {a} to {b}", "how much does {b} import from {a}"], ["country"]),
+    (
+        [
+            "migrate my data from {a} to {b}",
+            "how do i move from {a} to {b}",
+            "switching to {b} from {a}",
+            "port data out of {a} into {b}",
+        ],
+        ["database", "framework", "os"],
+    ),
+    (
+        [
+            "rewrite this {a} function in {b}",
+            "i have a function in {a}, i need it in {b}",
+            "port a {a} function to {b}",
+        ],
+        ["code"],
+    ),
+    (
+        [
+            "call {a} code from {b}",
+            "how can {b} call a function written in {a}",
+            "use a {a} library in {b}",
+        ],
+        ["code"],
+    ),
+    (
+        ["is {a} better than {b}", "does {a} beat {b}", "is {b} worse than {a}"],
+        ["database", "framework", "phone", "company"],
+    ),
+    (
+        [
+            "is {a} bigger than {b}",
+            "is {b} smaller than {a}",
+            "does {a} have a larger size than {b}",
+        ],
+        ["country", "animal", "planet"],
+    ),
+    (
+        [
+            "why is {a} more expensive than {b}",
+            "why does {a} cost more than {b}",
+            "what makes {b} cheaper than {a}",
+        ],
+        ["food", "metal"],
+    ),
+    (
+        ["did {a} invade {b}", "was {b} invaded by {a}", "has {b} ever been invaded by {a}"],
+        ["country"],
+    ),
+    (
+        [
+            "when did {a} beat {b} in the final",
+            "when was {b} beaten by {a} in the final",
+            "the year {b} lost the final to {a}",
+        ],
+        ["country", "city"],
+    ),
+    (
+        [
+            "how much does {a} export to {b}",
+            "exports from {a} to {b}",
+            "how much does {b} import from {a}",
+        ],
+        ["country"],
+    ),
     (["can {a} eat {b}", "is {b} ever eaten by {a}", "is {b} food for {a}"], ["animal"]),
     (["does {a} cause {b}", "is {b} caused by {a}", "can you get {b} because of {a}"], ["illness"]),
-    (["should i take {a} before {b}", "is {a} to be taken first and {b} second", "do i take {b} after {a}"], ["drug"]),
-    (["can i replace {a} with {b} in a recipe", "use {b} instead of {a} in a recipe", "is {b} a substitute for {a} in a recipe"], ["food"]),
-    (["transfer money from my {a} to my {b}", "move funds out of my {a} into my {b}", "put money from the {a} into the {b}"], ["account"]),
+    (
+        [
+            "should i take {a} before {b}",
+            "is {a} to be taken first and {b} second",
+            "do i take {b} after {a}",
+        ],
+        ["drug"],
+    ),
+    (
+        [
+            "can i replace {a} with {b} in a recipe",
+            "use {b} instead of {a} in a recipe",
+            "is {b} a substitute for {a} in a recipe",
+        ],
+        ["food"],
+    ),
+    (
+        [
+            "transfer money from my {a} to my {b}",
+            "move funds out of my {a} into my {b}",
+            "put money from the {a} into the {b}",
+        ],
+        ["account"],
+    ),
     (["did {a} buy {b}", "was {b} bought by {a}", "has {b} been acquired by {a}"], ["company"]),
     (["how do i send money from {a} to {b}", "sending money to {b} out of {a}"], ["country"]),
-    (["my {a} owes my {b} 50 dollars, who pays", "my {b} is owed 50 dollars by my {a}, who pays"], ["person"]),
-    (["write a letter from my {a} to my {b}", "i need a letter to my {b} written by my {a}"], ["person"]),
+    (
+        [
+            "my {a} owes my {b} 50 dollars, who pays",
+            "my {b} is owed 50 dollars by my {a}, who pays",
+        ],
+        ["person"],
+    ),
+    (
+        ["write a letter from my {a} to my {b}", "i need a letter to my {b} written by my {a}"],
+        ["person"],
+    ),
     (["did my {a} call my {b}", "was my {b} called by my {a}"], ["person"]),
-    (["change my appointment from {a} to {b}", "move the {a} appointment to {b}", "my appointment is on {a}, make it {b}"], ["day"]),
+    (
+        [
+            "change my appointment from {a} to {b}",
+            "move the {a} appointment to {b}",
+            "my appointment is on {a}, make it {b}",
+        ],
+        ["day"],
+    ),
     (["who taught {a} before {b}", "whoever was the teacher of {a} earlier than {b}"], ["science"]),
-    (["what is the exchange rate from {a} to {b}", "{a} to {b} rate", "how many {b} do i get for one {a}"], ["currency"]),
+    (
+        [
+            "what is the exchange rate from {a} to {b}",
+            "{a} to {b} rate",
+            "how many {b} do i get for one {a}",
+        ],
+        ["currency"],
+    ),
 ]
 """Forms that ask the same; exchanging a and b asks something else. With the classes that fit."""
 
 SYMMETRIC_FRAMES: list[tuple[list[str], list[str]]] = [
-    (["how far is {a} from {b}", "distance between {a} and {b}", "what is the distance from {a} to {b}"], ["city", "country"]),
-    (["what is the difference between {a} and {b}", "{a} vs {b}, what differs", "how do {a} and {b} differ"], ["database", "framework", "phone", "drug", "illness", "food", "animal", "account", "code"]),
-    (["compare {a} and {b}", "{a} compared with {b}", "give me a comparison of {a} and {b}"], ["code", "os", "company", "country", "city"]),
-    (["which is bigger, {a} or {b}", "is {a} or {b} bigger"], ["country", "animal", "planet", "city"]),
-    (["can i take {a} and {b} together", "is it safe to combine {a} with {b}", "mixing {a} and {b}"], ["drug"]),
+    (
+        [
+            "how far is {a} from {b}",
+            "distance between {a} and {b}",
+            "what is the distance from {a} to {b}",
+        ],
+        ["city", "country"],
+    ),
+    (
+        [
+            "what is the difference between {a} and {b}",
+            "{a} vs {b}, what differs",
+            "how do {a} and {b} differ",
+        ],
+        ["database", "framework", "phone", "drug", "illness", "food", "animal", "account", "code"],
+    ),
+    (
+        ["compare {a} and {b}", "{a} compared with {b}", "give me a comparison of {a} and {b}"],
+        ["code", "os", "company", "country", "city"],
+    ),
+    (
+        ["which is bigger, {a} or {b}", "is {a} or {b} bigger"],
+        ["country", "animal", "planet", "city"],
+    ),
+    (
+        [
+            "can i take {a} and {b} together",
+            "is it safe to combine {a} with {b}",
+            "mixing {a} and {b}",
+        ],
+        ["drug"],
+    ),
     (["do {a} and {b} share a border", "is there a border between {a} and {b}"], ["country"]),
-    (["schedule a meeting with my {a} and my {b}", "set up a meeting of my {a} and my {b}"], ["person"]),
-    (["what do {a} and {b} have in common", "similarities of {a} and {b}"], ["country", "animal", "code", "company", "science"]),
+    (
+        ["schedule a meeting with my {a} and my {b}", "set up a meeting of my {a} and my {b}"],
+        ["person"],
+    ),
+    (
+        ["what do {a} and {b} have in common", "similarities of {a} and {b}"],
+        ["country", "animal", "code", "company", "science"],
+    ),
 ]
 """As `ROLE_FRAMES`, where exchanging a and b changes nothing."""
-
 
 
 def _class_of(member: str, classes: list[list[str]]) -> list[str]:
@@ -796,15 +972,24 @@ def _class_of(member: str, classes: list[list[str]]) -> list[str]:
 
 
 FILLERS = {
-    "city": _class_of("london", ENTITIES), "country": _class_of("france", ENTITIES),
-    "language": _class_of("english", ENTITIES), "company": _class_of("microsoft", ENTITIES),
-    "os": _class_of("windows", ENTITIES), "code": _class_of("python", ENTITIES),
-    "database": _class_of("postgres", ENTITIES), "framework": _class_of("react", ENTITIES),
-    "currency": _class_of("usd", ENTITIES), "drug": _class_of("ibuprofen", ENTITIES),
-    "illness": _class_of("diabetes", ENTITIES), "account": _class_of("checking account", ENTITIES),
-    "animal": _class_of("dog", ENTITIES), "food": _class_of("apple", ENTITIES),
-    "planet": _class_of("mars", ENTITIES), "science": _class_of("einstein", ENTITIES),
-    "person": _class_of("mother", ENTITIES), "day": _class_of("monday", DATES),
+    "city": _class_of("london", ENTITIES),
+    "country": _class_of("france", ENTITIES),
+    "language": _class_of("english", ENTITIES),
+    "company": _class_of("microsoft", ENTITIES),
+    "os": _class_of("windows", ENTITIES),
+    "code": _class_of("python", ENTITIES),
+    "database": _class_of("postgres", ENTITIES),
+    "framework": _class_of("react", ENTITIES),
+    "currency": _class_of("usd", ENTITIES),
+    "drug": _class_of("ibuprofen", ENTITIES),
+    "illness": _class_of("diabetes", ENTITIES),
+    "account": _class_of("checking account", ENTITIES),
+    "animal": _class_of("dog", ENTITIES),
+    "food": _class_of("apple", ENTITIES),
+    "planet": _class_of("mars", ENTITIES),
+    "science": _class_of("einstein", ENTITIES),
+    "person": _class_of("mother", ENTITIES),
+    "day": _class_of("monday", DATES),
     "unit": UNITS[0] + UNITS[1],
     "metal": ["gold", "silver", "copper", "platinum", "titanium"],
     "phone": ["the iphone", "the pixel", "the galaxy", "a fairphone"],

@@ -71,6 +71,7 @@ _add(
 _add(
     MEASURE, "eval", eval_pairs,
     "semcache eval pairs.jsonl.gz", "semcache eval *.eval.jsonl.gz --scorer cosine --json",
+    "semcache eval --cacheability cacheability.eval.jsonl.gz",
 )  # fmt: skip
 _add(
     MEASURE, "replay", replay,

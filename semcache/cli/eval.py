@@ -22,15 +22,22 @@ BATCH = 64
 
 def eval_pairs(
     pairs: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(help="Files with a, b, label: .jsonl, .jsonl.gz, .csv.", show_default=False),
-    ],
+    ] = None,
     scorer: Annotated[str, typer.Option(help="cosine or hybrid.")] = "hybrid",
     max_wrong: MaxWrong = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pairs a file.")] = None,
     embedder_path: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Another ONNX encoder: a folder or an .onnx file."),
+    ] = None,
+    cacheability: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Instead, measure the policy on prompts with text, lifetime and flags.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -39,6 +46,15 @@ def eval_pairs(
     Average precision, ROC-AUC and recall at a precision rank by the scorer's value alone. The
     served shares are the whole decision: vetoes, and the calibrated threshold for --max-wrong.
     """
+    if cacheability is not None:
+        if pairs:
+            raise typer.BadParameter("give files of pairs or --cacheability FILE, not both")
+        from semcache.cli.eval_cacheability import report
+
+        report(cacheability, json)
+        return
+    if not pairs:
+        raise typer.BadParameter("name at least one file of pairs")
     from time import perf_counter
 
     from semcache.cache import DEFAULT_MAX_WRONG

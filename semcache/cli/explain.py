@@ -81,23 +81,13 @@ def tree_of(query: str, decision: Decision) -> Tree:
         tree.add(f"threshold: {decision.threshold:.3f} by the scorer {decision.scorer}")
     elif decision.scorer is not None:
         tree.add(f"threshold: none that the scorer {decision.scorer} can support")
-    served = served_of(decision)
+    served = decision.served
     if decision.candidates:
         branch = tree.add(f"candidates ({len(decision.candidates)}), best first")
         for judged in decision.candidates:
             _add_candidate(branch, judged, is_served=judged is served)
     tree.add(f"[dim]id {decision.id}  scope {decision.scope}[/]")
     return tree
-
-
-def served_of(decision: Decision) -> Judged | None:
-    """The candidate that a hit by meaning was served from: the best one that nothing vetoes.
-
-    That is not always the best of all: a better one may have been vetoed.
-    """
-    if decision.tier != "semantic":
-        return None
-    return next((judged for judged in decision.candidates if not judged.vetoes), None)
 
 
 def _add_candidate(branch: Tree, judged: Judged, *, is_served: bool) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from semcache.cache import SemanticCache
+from semcache.cache import SemanticCache, missing_for_local
 from semcache.cli.console import note
 from semcache.errors import ConfigurationError
 
@@ -65,8 +64,7 @@ def open_cache(
 
 def local_if_installed() -> Literal["local"] | None:
     """The default embedder, or ``None`` and a word about it where it is not installed."""
-    needed = ("numpy", "onnxruntime", "tokenizers", "semcache_models")
-    missing = [name for name in needed if find_spec(name) is None]
+    missing = missing_for_local()
     if not missing:
         return "local"
     note(

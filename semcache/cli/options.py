@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
 
 from semcache.cache import DEFAULT_URL
 from semcache.errors import ConfigurationError
-from semcache.scope import Scope
+from semcache.scope import SCOPE_FIELDS, Scope
 
 Url = Annotated[
     str,
@@ -84,9 +83,10 @@ def scope_of(
         rest = json.loads(scope)
     except ValueError as error:
         raise ConfigurationError(f"--scope is not JSON: {error}") from error
-    known = {spec.name for spec in fields(Scope) if spec.init}
-    if not isinstance(rest, dict) or not set(rest) <= known:
-        raise ConfigurationError(f"--scope must be a JSON object with keys among {sorted(known)}")
+    if not isinstance(rest, dict) or not set(rest) <= SCOPE_FIELDS:
+        raise ConfigurationError(
+            f"--scope must be a JSON object with keys among {sorted(SCOPE_FIELDS)}"
+        )
     if twice := sorted(set(rest) & set(given)):
         raise ConfigurationError(f"--scope and --{twice[0]} both give the {twice[0]}; use one")
     return Scope(**rest, **given)

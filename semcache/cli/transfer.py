@@ -7,7 +7,6 @@ the same secret; ``--key-file`` keeps the secret in a second file, to be kept ap
 from __future__ import annotations
 
 import os
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,10 +82,7 @@ def import_(
         progress(quiet=json) as bar,
     ):
         task = bar.add_task("importing", total=None)
-        try:
-            done = import_entries(cache, file, lambda: bar.advance(task))
-        except (EOFError, zlib.error) as error:
-            raise ConfigurationError(f"{file} is cut off or damaged: {error}") from error
+        done = import_entries(cache, file, lambda: bar.advance(task))
     if json:
         print_json(
             {"entries": done.entries, "seeds": done.seeds, "embedded": done.embedded, "url": url}

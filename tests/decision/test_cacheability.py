@@ -43,10 +43,6 @@ HARMLESS = [
     "what is 2+2",
     "What is the capital of France?",
     "translate 'hello' into Spanish",
-    pytest.param(
-        "translate 'and the second one?' into Spanish",
-        marks=pytest.mark.xfail(reason="the encoder reads the quotation as the request: a miss"),
-    ),
     "write a poem about spring",
     "How do I reset my password?",
     "how do I send an email with Python",
