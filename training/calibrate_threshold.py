@@ -13,8 +13,9 @@ one of two parts by the hash of its name:
 * ``read`` (60 %): whose errors were read while the word lists and rules of the vetoes were written;
 * ``measured`` (40 %): nobody read its traffic-like pairs. The evidence comes from here alone.
 
-Each scorer's floor is the first threshold of the grid above which all but ``FLOOR_QUANTILE`` of the unvetoed pairs of the
-``read`` part lie: below it the evidence is thin, whatever the pooled bound says.
+Each scorer's floor is the first threshold of the grid above which all but ``FLOOR_QUANTILE`` of the
+unvetoed pairs of the ``read`` part lie: below it the evidence is thin, whatever the pooled bound
+says.
 """
 
 from __future__ import annotations
