@@ -184,7 +184,7 @@ def write(out: Path, model: bytes, tokenizer: Any, report: dict[str, Any]) -> No
         "revision": digests["model.onnx"][:12],
         "max_tokens": MAX_TOKENS,
         "order": "sorted",
-        "token_types": "text+2*leftover",
+        "token_types": "text+2*leftover(lcs)",
         "output": "logit of: one answer serves both",
         "licence": "Apache-2.0 (base weights); attribution for the data: see MODEL_CARD.md",
         "source": SOURCE_LABEL,

@@ -5,10 +5,12 @@ Theory of operation
 One sequence ``[CLS] a [SEP] b [SEP]``, one logit of "one answer serves both". Three things differ
 from the usual cross-encoder, and each can be written into an ONNX graph with a few nodes:
 
-* **The leftovers are marked.** The token type says which text a token is in *and* whether the other
-  text has the same word piece: ``type = text + 2 * leftover`` (see `token_types`). Where the two
-  texts agree there is nothing to decide; a model of six layers need not find out by attention where
-  they don't. The two new rows start as copies of the two that exist, so training starts from BERT.
+* **The leftovers are marked.** The token type says which text a token is in *and* whether the
+  longest common subsequence of the two texts leaves it over: ``type = text + 2 * leftover`` (see
+  `token_types`). Where the two texts agree there is nothing to decide; a model of six layers need
+  not find out by attention where they don't. A subsequence and not a set, so that exchanged words
+  (A to B, B to A) are left over too. The two new rows start as copies of the two that exist, so
+  training starts from BERT.
 * **The head sees both halves**: ``[CLS; mean a; mean b; |mean a − mean b|]`` after the last layer,
   symmetric in its last part, since the base is a sentence encoder whose means can be compared.
 * **No padding anywhere.** A batch holds pairs of exactly one length, so there is no mask, and the
@@ -37,17 +39,42 @@ EPSILON = 1e-12  # BERT's own
 
 
 def token_types(ids: Sequence[int]) -> list[int]:
-    """Type of each token of ``[CLS] a [SEP] b [SEP]``: its text (0, 1), plus 2 where the other
-    text does not have the same word piece. Special tokens are never left over.
+    """Type of each token of ``[CLS] a [SEP] b [SEP]``: its text (0, 1), plus 2 where it is left
+    over by the longest common subsequence of the two texts. Special tokens are never left over.
 
     >>> token_types([101, 7, 8, 102, 7, 9, 102])
     [0, 0, 2, 0, 1, 3, 1]
+    >>> token_types([101, 7, 8, 9, 102, 9, 8, 7, 102])  # "7 to 9" and "9 to 7"
+    [0, 2, 2, 0, 0, 1, 3, 3, 1]
     """
     middle = list(ids).index(SEP)
-    first, second = set(ids[1:middle]), set(ids[middle + 1 : -1])
-    before = [2 * (token not in second) for token in ids[1:middle]]
-    after = [1 + 2 * (token not in first) for token in ids[middle + 1 : -1]]
+    first, second = common_subsequence(ids[1:middle], ids[middle + 1 : -1])
+    before = [2 * (i not in first) for i in range(middle - 1)]
+    after = [1 + 2 * (i not in second) for i in range(len(ids) - middle - 2)]
     return [0, *before, 0, *after, 1]
+
+
+def common_subsequence(a: Sequence[int], b: Sequence[int]) -> tuple[set[int], set[int]]:
+    """Positions in ``a`` and in ``b`` of one longest common subsequence (the same one that
+    semcache.verifiers.local finds)."""
+    rows = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    for i in range(len(a) - 1, -1, -1):
+        row, below, x = rows[i], rows[i + 1], a[i]
+        for j in range(len(b) - 1, -1, -1):
+            row[j] = below[j + 1] + 1 if x == b[j] else max(below[j], row[j + 1])
+    i = j = 0
+    first: set[int] = set()
+    second: set[int] = set()
+    while i < len(a) and j < len(b):
+        if a[i] == b[j]:
+            first.add(i)
+            second.add(j)
+            i, j = i + 1, j + 1
+        elif rows[i + 1][j] >= rows[i][j + 1]:
+            i += 1
+        else:
+            j += 1
+    return first, second
 
 
 class Layer(nn.Module):

@@ -63,8 +63,9 @@ def decide(
     switched off that was on when the calibration was made, the evidence says nothing, and nothing
     is served.
 
-    Vetoes are looked for among the candidates above the threshold until one is served; ``thorough``
-    looks at every candidate (``explain``).
+    Only what may matter is worked out: the exact score of candidates that can reach the threshold
+    (and of the nearest), and the vetoes of those above it until one is served. ``thorough`` works
+    out everything (``explain``).
 
     Raises:
         ModelMismatch: the calibration belongs to another scorer.
@@ -77,7 +78,8 @@ def decide(
         )
     missing = sorted(set(calibration.vetoes) - enabled_vetoes)
     threshold = None if missing else calibration.threshold(max_wrong)
-    scores = scorer.score(query, terms(query), result.candidates, result.corpus)
+    least = None if thorough else threshold
+    scores = scorer.score(query, terms(query), result.candidates, result.corpus, least)
     ranked = sorted(
         zip(
             result.candidates,

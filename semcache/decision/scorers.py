@@ -55,8 +55,14 @@ class Scorer(Protocol):
         query_terms: Sequence[str],
         candidates: Sequence[Found],
         corpus: CorpusStats,
+        least: float | None = None,
     ) -> list[Score]:
-        """One ``Score`` a candidate, in order; value ``-inf`` where there is no vector."""
+        """One ``Score`` a candidate, in order; value ``-inf`` where there is no vector.
+
+        Args:
+            least: what is below it is of no interest. A candidate that cannot reach it, and is not
+                the nearest, may be given any value below it that costs less to know.
+        """
         ...
 
 
@@ -72,6 +78,7 @@ class CosineScorer:
         query_terms: Sequence[str],
         candidates: Sequence[Found],
         corpus: CorpusStats,
+        least: float | None = None,
     ) -> list[Score]:
         return [
             Score(value, {"cosine": value} if math.isfinite(value) else {})
@@ -103,14 +110,22 @@ class HybridScorer:
         query_terms: Sequence[str],
         candidates: Sequence[Found],
         corpus: CorpusStats,
+        least: float | None = None,
     ) -> list[Score]:
         scores: list[Score] = []
+        nearest = max(map(_cosine, candidates), default=-math.inf)
         weights = _Weights(corpus)
         ours = Counter(query_terms)
         for found in candidates:
+            cosine = _cosine(found)
+            # Even with every word in common it would stay below.
+            hopeless = least is not None and self.alpha * cosine + 1.0 - self.alpha < least
+            if hopeless and cosine < nearest:
+                features = {"cosine": cosine} if math.isfinite(cosine) else {}
+                scores.append(Score(self.alpha * cosine, features))
+                continue
             lexical, forward, backward = _lexical(ours, Counter(found.terms), weights)
             features = {"bm25": lexical, "bm25_query": forward, "bm25_candidate": backward}
-            cosine = _cosine(found)
             if not math.isfinite(cosine):
                 scores.append(Score(cosine, features))
                 continue

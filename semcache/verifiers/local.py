@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 * **One order.** The texts of a pair are sorted before they are read, so the score is symmetric to
   the bit and costs one run, not two. The model was trained on both orders.
-* **The leftovers are marked.** A token's type says which text it is in, plus 2 where the other text
-  does not have the same word piece (training/verifier_model.py says why).
+* **The leftovers are marked.** A token's type says which text it is in, plus 2 where the longest
+  common subsequence of the two leaves it over (training/verifier_model.py says why).
 * **One pair a run**, without padding: the same bits alone, in any batch, in any order, on any
   number of threads. ``threads`` pairs run at once, each on one core.
 * **Loaded when first needed**, once, under a lock; a forked child loads its own.
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHARACTERS_PER_TOKEN = 16  # see embedders/local.py
+LONGEST_WORD = 100  # letters; WordPiece gives up on longer ones
 SPECIAL_TOKENS = 3  # [CLS] a [SEP] b [SEP]
 TEXT_VERSION = 1  # of the fingerprint: raise it when `_Model.read` prepares pairs differently
 ERRORS_ONLY = 3  # onnxruntime's log level: its warnings speak to whoever exported the model
@@ -109,11 +110,13 @@ class LocalVerifier(BaseVerifier):
         return checked_scores(scores, len(listed))
 
     def fits(self, a: str, b: str) -> bool:
-        """True when all of both texts is read.
+        """True when all of both texts is read, every word in word pieces that the model knows.
 
-        Short ASCII texts are answered without the tokeniser: no token is shorter than a letter.
+        An unknown character or a word of more than 100 letters becomes the one token ``[UNK]``: two
+        different ones would look the same. Short ASCII texts are answered without the tokeniser: no
+        token is shorter than a letter.
         """
-        room = self._files.max_tokens - SPECIAL_TOKENS
+        room = min(self._files.max_tokens - SPECIAL_TOKENS, LONGEST_WORD)
         if len(a) + len(b) <= room and a.isascii() and b.isascii():
             return True
         return self._loaded().fits((a, b))
@@ -145,6 +148,7 @@ class _Model:
     files: VerifierFiles
     session: Any
     tokenizer: Any
+    unknown: int | None
     pool: ThreadPoolExecutor | None
 
     def logit(self, pair: Pair) -> float:
@@ -161,7 +165,10 @@ class _Model:
             raise VerifierError(f"{self.files.model} failed on a pair: {error}") from error
 
     def fits(self, pair: Pair) -> bool:
-        return max(map(len, pair)) <= self._longest and not self.read(pair).overflowing
+        if max(map(len, pair)) > self._longest:
+            return False
+        read = self.read(pair)
+        return not read.overflowing and self.unknown not in read.ids
 
     def read(self, pair: Pair) -> Any:
         """The tokenised pair in its one order, cut to what the model reads."""
@@ -181,16 +188,46 @@ class _Model:
 
 
 def token_types(read: Any) -> list[int]:
-    """For every token of a tokenised pair its text (0, 1), plus 2 where the other text does not
-    have the same word piece; the tokenizer's own tokens are never left over."""
-    rows = list(zip(read.ids, read.type_ids, read.special_tokens_mask, strict=True))
-    texts: tuple[set[int], set[int]] = (set(), set())
-    for token, text, special in rows:
+    """For every token of a tokenised pair its text (0, 1), plus 2 where the longest common
+    subsequence of the two texts leaves it over; the tokenizer's own tokens never are."""
+    places: tuple[list[int], list[int]] = ([], [])
+    types = list(read.type_ids)
+    for place, (text, special) in enumerate(zip(types, read.special_tokens_mask, strict=True)):
         if not special:
-            texts[text].add(token)
-    return [
-        text + 2 * (not special and token not in texts[1 - text]) for token, text, special in rows
-    ]
+            places[text].append(place)
+    first, second = ([read.ids[place] for place in side] for side in places)
+    kept = common_subsequence(first, second)
+    for side, common in zip(places, kept, strict=True):
+        for i, place in enumerate(side):
+            if i not in common:
+                types[place] += 2
+    return types
+
+
+def common_subsequence(a: Sequence[int], b: Sequence[int]) -> tuple[set[int], set[int]]:
+    """Positions in ``a`` and in ``b`` of one longest common subsequence, always the same one.
+
+    >>> common_subsequence([7, 8, 9], [9, 8, 7])
+    ({2}, {0})
+    """
+    rows = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    for i in range(len(a) - 1, -1, -1):
+        row, below, x = rows[i], rows[i + 1], a[i]
+        for j in range(len(b) - 1, -1, -1):
+            row[j] = below[j + 1] + 1 if x == b[j] else max(below[j], row[j + 1])
+    i = j = 0
+    first: set[int] = set()
+    second: set[int] = set()
+    while i < len(a) and j < len(b):
+        if a[i] == b[j]:
+            first.add(i)
+            second.add(j)
+            i, j = i + 1, j + 1
+        elif rows[i + 1][j] >= rows[i][j + 1]:
+            i += 1
+        else:
+            j += 1
+    return first, second
 
 
 def _load(files: VerifierFiles, threads: int) -> _Model:
@@ -217,4 +254,4 @@ def _load(files: VerifierFiles, threads: int) -> _Model:
             f"Reinstall or export it again. {INSTALL}"
         ) from error
     pool = ThreadPoolExecutor(threads, "semcache-verify") if threads > 1 else None
-    return _Model(files, session, tokenizer, pool)
+    return _Model(files, session, tokenizer, tokenizer.token_to_id("[UNK]"), pool)

@@ -12,7 +12,10 @@ from semcache.errors import ConfigurationError
 from semcache.verifiers.base import VerifierError
 
 FORMAT = 1  # of verifier.json; a newer one may mean something this code cannot know
-ORDER, TOKEN_TYPES = "sorted", "text+2*leftover"  # what `local` does with a pair before the model
+ORDER, TOKEN_TYPES = (
+    "sorted",
+    "text+2*leftover(lcs)",
+)  # what `local` does with a pair before the model
 INSTALL = 'pip install "semcache[local]", or give the folder of one: LocalVerifier("…")'
 
 

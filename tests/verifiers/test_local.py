@@ -10,15 +10,18 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import semcache_models
+from hypothesis import given
+from hypothesis import strategies as st
 
 from semcache.errors import ConfigurationError, SemcacheError
 from semcache.verifiers.base import Verifier, VerifierError, checked_pairs, checked_scores
-from semcache.verifiers.local import LocalVerifier
+from semcache.verifiers.local import LocalVerifier, common_subsequence
 
 FOLDER = semcache_models.path("verifier")
 HUGE_SECONDS = 0.5  # 1 MB of text: reading all of it would take the tokeniser seconds
@@ -204,7 +207,27 @@ def test_fits(verifier: LocalVerifier) -> None:
     assert verifier.fits("a " * (room - 1), "b")
     assert not verifier.fits("a " * room, "b")
     assert not verifier.fits("b", "a " * room)
-    assert not verifier.fits("한" * limit, "b")
+    assert not verifier.fits("한국어 " * limit, "b")
+
+
+def test_a_word_that_the_tokeniser_gives_up_on_does_not_fit(verifier: LocalVerifier) -> None:
+    """Two different ones would be the same token."""
+    for word in ("x" * 101, "\U00013000", "한" * 200):
+        assert not verifier.fits(f"what is {word}", "what is love")
+        assert not verifier.fits("what is love", f"what is {word}")
+
+
+@given(st.lists(st.integers(0, 4), max_size=9), st.lists(st.integers(0, 4), max_size=9))
+def test_the_common_subsequence_is_common_and_longest(a: list[int], b: list[int]) -> None:
+    first, second = common_subsequence(a, b)
+    assert [a[i] for i in sorted(first)] == [b[i] for i in sorted(second)]
+    longest = max(n for n in range(len(a) + 1) for some in combinations(a, n) if is_within(some, b))
+    assert len(first) == longest
+
+
+def is_within(some: tuple[int, ...], b: list[int]) -> bool:
+    rest = iter(b)
+    return all(x in rest for x in some)
 
 
 # Files
