@@ -249,6 +249,16 @@ def test_an_identifier_finds_its_own_entry_among_thousands(store: Store) -> None
         assert ids(search(store, terms=terms)) == [digest(f"E-{code}")]
 
 
+def test_each_of_six_thousand_error_codes_finds_its_own_entry(store: Store) -> None:
+    """All vectors are alike, as embeddings of such prompts nearly are: only the terms tell."""
+    codes = range(4000, 10_000)
+    for code in codes:
+        store.put(entry(f"E-{code}"), vector(1), ("error", "code", f"e-{code}"))
+    for code in codes[::200]:
+        asked = ("what", "does", "error", f"e-{code}", "mean")
+        assert digest(f"E-{code}") in ids(search(store, vector(1), asked))
+
+
 def test_the_rarest_term_ranks_first(store: Store) -> None:
     for number in range(30):
         store.put(entry(f"e{number}"), None, ["common", f"own{number}"])
