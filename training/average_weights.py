@@ -1,6 +1,6 @@
 """Average checkpoints of one run (arXiv 2203.05482), and measure each and the average.
 
-    python training/average_weights.py ../shared/data out.safetensors runs/a/at-*.safetensors
+python training/average_weights.py ../shared/data out.safetensors runs/a/at-*.safetensors
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
-from verifier_model import SEP
+
+SEP = 102  # [SEP] in the word table of BERT
 
 KINDS = [
     "same",

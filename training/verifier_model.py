@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
+from verifier_data import SEP
 
-CLS, SEP = 101, 102
 TOKEN_TYPES = 4
 EPSILON = 1e-12  # BERT's own
 
