@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -38,6 +38,9 @@ _LETTER = re.compile(
     r"|(?<![\w'])[RU](?![\w'])"
 )
 _PHRASES = lex.phrase_index(lex.PHRASES)
+_MEASURES = {
+    stem(lex.SYNONYMS.get(word, word)): measure for word, measure in lex.MEASURES.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,9 @@ def align(query: str, candidate: str) -> Alignment:
     one, two = analyse(query).content, analyse(candidate).content
     left, right = _leftovers(one, two)
     if left and right:
+        if any(word.key.startswith("#") for word in (*left, *right)):
+            one, two = _one_measure(one, two)
+            left, right = _leftovers(one, two)
         one, two = _one_spelling(one, two, left, right)
         left, right = _leftovers(one, two)
     return Alignment(left, right, _shared(one, left), _shared(two, right))
@@ -190,6 +196,45 @@ def _without(words: Sequence[Content], keys: Sequence[str]) -> tuple[Content, ..
         else:
             kept.append(word)
     return tuple(kept)
+
+
+def _one_measure(
+    one: tuple[Content, ...], two: tuple[Content, ...]
+) -> tuple[tuple[Content, ...], tuple[Content, ...]]:
+    """Both texts with the quantities that they share written alike ("1 hour", "60 minutes")."""
+    measures = [_measures(one), _measures(two)]
+    shared = set(measures[0].values()) & set(measures[1].values())
+    if not shared:
+        return one, two
+    return _measured(one, measures[0], shared), _measured(two, measures[1], shared)
+
+
+Measure = tuple[float, str]
+
+
+def _measures(words: Sequence[Content]) -> dict[int, Measure]:
+    """Position of each number that a unit of ``lexicon.MEASURES`` follows: its value in the base."""
+    found: dict[int, Measure] = {}
+    for position, (number, unit) in enumerate(zip(words, words[1:], strict=False)):
+        known = _MEASURES.get(unit.key)
+        if known and not unit.opens and re.fullmatch(r"#\d+(\.\d+)?", number.key):
+            size, base = known
+            found[position] = (round(float(number.key[1:]) * size, 9), base)
+    return found
+
+
+def _measured(
+    words: Sequence[Content], measures: Mapping[int, Measure], shared: set[Measure]
+) -> tuple[Content, ...]:
+    written: list[Content] = []
+    for position, word in enumerate(words):
+        here, before = measures.get(position), measures.get(position - 1)
+        if here in shared and here is not None:
+            word = replace(word, key=f"#{here[0]:g}")
+        elif before in shared and before is not None:
+            word = replace(word, key=before[1])
+        written.append(word)
+    return tuple(written)
 
 
 def _one_spelling(

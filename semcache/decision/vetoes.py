@@ -74,9 +74,10 @@ def length(pair: Pair) -> str | None:
 
 
 def number(pair: Pair) -> str | None:
-    """The numbers differ; number words equal digits, "1,000" equals "1000"."""
-    left, right = multiset_difference(pair.query.numbers, pair.candidate.numbers)
-    return _sides([n.lstrip("#") for n in left], [n.lstrip("#") for n in right])
+    """The numbers differ; number words equal digits, "1,000" is "1000", 1 hour is 60 minutes."""
+    sides = (pair.alignment.left, pair.alignment.right)
+    left, right = ([w.key[1:] for w in side if w.key.startswith("#")] for side in sides)
+    return _sides(left, right)
 
 
 def identifier(pair: Pair) -> str | None:
