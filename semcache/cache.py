@@ -141,7 +141,7 @@ class SemanticCache:
         *,
         embedder: Embedder | Literal["local"] | None = "local",
         scorer: str | Scorer = DEFAULT_SCORER,
-        calibration: Calibration | None = None,
+        calibration: Calibration | str | Path | None = None,
         max_entries: int | None = None,
         max_bytes: int | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
@@ -157,8 +157,9 @@ class SemanticCache:
                 ``SEMCACHE_URL``, else ``./.semcache/cache.db``.
             embedder: ``"local"`` is the encoder of ``semcache[local]``; ``None`` leaves only the
                 exact tier.
-            scorer, calibration: how candidates are judged, and what their scores are worth;
-                default: what ships with semcache, see ``docs/decision.md``.
+            scorer, calibration: how candidates are judged, and what their scores are worth (or
+                the file that ``semcache tune`` wrote); default: what ships with semcache, see
+                ``docs/decision.md``.
             max_entries, max_bytes: caps; beyond them the least recently used entries go.
             timeout: how long, in seconds, a failing store may hold a caller up.
             strict: raise errors of the store and the embedder instead of going on without them.
@@ -172,15 +173,19 @@ class SemanticCache:
 
         Raises:
             ConfigurationError: an argument that cannot be.
+            CalibrationError, ModelMismatch: ``calibration`` cannot be used, or not with this
+                scorer or embedder.
             StoreError: with ``strict``, the store cannot be opened. Otherwise the cache steps
                 aside: every call goes to the model, and ``stats()`` says why.
         """
         address = str(url) if url is not None else os.environ.get("SEMCACHE_URL", DEFAULT_URL)
         caps = Caps(max_entries, max_bytes)
-        from semcache.decision.calibration import shipped
+        from semcache.decision.calibration import Calibration, shipped
         from semcache.decision.scorers import scorer_named
 
         chosen = scorer_named(scorer) if isinstance(scorer, str) else scorer
+        if isinstance(calibration, str | Path):
+            calibration = Calibration.from_file(calibration)
         evidence = calibration or shipped(chosen.name)
         key = _secret_bytes(secret if secret is not None else os.environ.get("SEMCACHE_SECRET"))
         no_embedder = "no embedder was given"

@@ -27,6 +27,10 @@ def eval_pairs(
     ] = None,
     scorer: Annotated[str, typer.Option(help="cosine or hybrid.")] = "hybrid",
     max_wrong: MaxWrong = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of semcache tune, in place of the one that ships."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pairs a file.")] = None,
     embedder_path: Annotated[
         Path | None,
@@ -59,22 +63,24 @@ def eval_pairs(
 
     from semcache.cache import DEFAULT_MAX_WRONG
     from semcache.cli.console import note, print_json, progress
-    from semcache.decision.calibration import shipped
+    from semcache.decision.calibration import Calibration, shipped
     from semcache.decision.scorers import scorer_named
     from semcache.embedders.local import LocalEmbedder
     from semcache.evaluate import evaluate, read_pairs
 
     judge = scorer_named(scorer)
-    calibration = shipped(judge.name)
+    evidence = shipped(judge.name) if calibration is None else Calibration.from_file(calibration)
     # All files are read before the first is measured: a bad line is reported at once.
     files = {path: read_pairs(path, limit) for path in pairs}
     embedder = LocalEmbedder(embedder_path)
-    if calibration.encoder is not None and calibration.encoder != embedder.fingerprint:
+    if calibration is not None:
+        evidence.require(scorer=judge.name, encoder=embedder.fingerprint)
+    elif evidence.encoder is not None and evidence.encoder != embedder.fingerprint:
         note(
             "the shipped calibration was made with another encoder: nothing is served by "
             "meaning; the ranking is measured"
         )
-        calibration = calibration.without_evidence(embedder.fingerprint)
+        evidence = evidence.without_evidence(embedder.fingerprint)
     bound = DEFAULT_MAX_WRONG if max_wrong is None else max_wrong
     reports: list[Report] = []
     with progress() as bar:
@@ -96,7 +102,7 @@ def eval_pairs(
                     some,
                     embed,
                     scorer=judge,
-                    calibration=calibration,
+                    calibration=evidence,
                     max_wrong=bound,
                     clock=perf_counter,
                     advance=judged,

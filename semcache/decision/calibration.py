@@ -9,7 +9,12 @@ fixed-sequence testing: thresholds are tested from the strictest down, each at t
 the first failure ends it. So the chosen one is wrong with probability at most ``1 - confidence``
 although many were looked at (Angelopoulos et al., "Learn then Test", arXiv 2110.01052, section 3).
 The sequence begins at the strictest threshold that serves enough pairs to support the bound at all;
-that depends on the scores and not on the labels, so it costs nothing.
+that depends on the scores and not on the labels, so it costs nothing. Or it begins at ``start``,
+chosen on pairs that are not among those measured, where the bound is likeliest to be met ("split
+fixed sequence testing", ibid.): a single wrong label at the very top then ends nothing.
+
+With a ``prior`` the bounds are those of traffic in which that share of the candidates are true
+duplicates; ``decision/shift.py`` says how.
 
 The promise holds for pairs like those measured: an exchangeable sample, one verdict a pair. What
 that means for traffic is in ``docs/decision.md``.
@@ -19,17 +24,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, TypeVar
 
+from semcache.decision.binomial import CONFIDENCE, binomial_upper, served_needed
 from semcache.decision.lexicon import RULES
-from semcache.errors import CalibrationError, ConfigurationError, ModelMismatch
+from semcache.decision.shift import shifted_probability, shifted_upper
+from semcache.errors import CalibrationError, ConfigurationError, ModelMismatch, SemcacheError
 
-VERSION = 1
-CONFIDENCE = 0.95
+# 2: ``start``, ``prior`` and ``verifier``. A file of version 1 has none of them, and still counts.
+VERSION = 2
+READABLE = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,8 @@ class Point:
     Attributes:
         threshold: a score.
         served, wrong: counts over the labelled pairs.
-        upper: exact upper bound on the wrong share at the calibration's confidence, in [0, 1].
+        upper: upper bound on the wrong share at the calibration's confidence, in [0, 1]: exact,
+            or corrected for the calibration's prior.
         probability: P(same answer) of a pair that scores just this (isotonic), in [0, 1].
     """
 
@@ -65,6 +77,9 @@ class Calibration:
         points: thresholds descending.
         pairs, positives: the labelled pairs measured.
         made_from: where they come from, for people.
+        start: where the sequence of tests begins; ``None``: where enough pairs are served.
+        prior: share of true duplicates that the bounds are for; ``None``: as among the pairs.
+        verifier: fingerprint of the verifier, or ``None`` where the scores depend on none.
     """
 
     scorer: str
@@ -77,6 +92,9 @@ class Calibration:
     confidence: float = CONFIDENCE
     rules: str = RULES
     made_from: str = ""
+    start: float | None = None
+    prior: float | None = None
+    verifier: str | None = None
     version: int = VERSION
 
     def probability(self, score: float) -> float:
@@ -110,15 +128,15 @@ class Calibration:
         needed = served_needed(max_wrong, self.confidence)
         chosen = None
         for point in self.points:
-            if point.served < needed:
+            if point.served < needed if self.start is None else point.threshold > self.start:
                 continue
             if point.upper > max_wrong or point.threshold < self.floor:
                 break
             chosen = point.threshold
         return chosen
 
-    def require(self, *, scorer: str, encoder: str | None) -> None:
-        """Make sure that this evidence is about that scorer and encoder.
+    def require(self, *, scorer: str, encoder: str | None, verifier: str | None = None) -> None:
+        """Make sure that this evidence is about that scorer, encoder and verifier.
 
         Raises:
             ModelMismatch: it is not; the message says what to do.
@@ -134,6 +152,11 @@ class Calibration:
                 f"from {encoder!r}; thresholds do not carry over. Make a calibration with that "
                 f"embedder (semcache tune), or go back to {self.encoder!r}"
             )
+        if self.verifier is not None and verifier != self.verifier:
+            raise ModelMismatch(
+                f"this calibration was made with the verifier {self.verifier!r}, not {verifier!r}; "
+                "make one with that verifier (semcache tune), or go back to the old one"
+            )
 
     def without_evidence(self, encoder: str) -> Calibration:
         """The same scorer with another encoder, of which nothing is known: it never serves."""
@@ -145,10 +168,13 @@ class Calibration:
             "version": self.version,
             "scorer": self.scorer,
             "encoder": self.encoder,
+            "verifier": self.verifier,
             "rules": self.rules,
             "vetoes": list(self.vetoes),
             "confidence": self.confidence,
             "floor": self.floor,
+            "start": self.start,
+            "prior": self.prior,
             "pairs": self.pairs,
             "positives": self.positives,
             "made_from": self.made_from,
@@ -161,6 +187,23 @@ class Calibration:
         return json.dumps(head, indent=2)[:-2] + f',\n  "points": [\n{rows}\n  ]\n}}\n'
 
     @classmethod
+    def from_file(cls, path: str | Path) -> Calibration:
+        """The calibration in a file that ``semcache tune`` wrote.
+
+        Raises:
+            CalibrationError: unreadable, or not a calibration; the message names the file.
+            ModelMismatch: see ``from_json``.
+        """
+        try:
+            document = Path(path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CalibrationError(f"cannot read the calibration {path}: {error}") from error
+        try:
+            return cls.from_json(document)
+        except SemcacheError as error:
+            raise type(error)(f"{path}: {error}") from error
+
+    @classmethod
     def from_json(cls, document: str) -> Calibration:
         """The calibration that ``to_json`` wrote.
 
@@ -171,9 +214,9 @@ class Calibration:
         try:
             values = json.loads(document)
             version = values["version"]
-            if version != VERSION:
+            if version not in READABLE:
                 raise CalibrationError(
-                    f"a calibration of version {version!r}; this semcache reads version {VERSION}. "
+                    f"a calibration of version {version!r}; this semcache reads {READABLE}. "
                     "Upgrade semcache, or make the calibration again (semcache tune)"
                 )
             made = cls(
@@ -187,6 +230,9 @@ class Calibration:
                 confidence=float(values["confidence"]),
                 rules=str(values["rules"]),
                 made_from=str(values["made_from"]),
+                start=_optional(float, values.get("start")),
+                prior=_optional(float, values.get("prior")),
+                verifier=_optional(str, values.get("verifier")),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CalibrationError(
@@ -202,6 +248,13 @@ class Calibration:
         return made
 
 
+Kind = TypeVar("Kind")
+
+
+def _optional(kind: Callable[[Any], Kind], value: Any) -> Kind | None:
+    return None if value is None else kind(value)
+
+
 def _point(values: Mapping[str, Any]) -> Point:
     return Point(
         threshold=float(values["threshold"]),
@@ -214,12 +267,14 @@ def _point(values: Mapping[str, Any]) -> Point:
 
 def _check(made: Calibration) -> None:
     """A file that contradicts itself must not decide anything."""
-    numbers = [made.floor, made.confidence]
+    numbers = [made.floor, made.confidence, made.start or 0.0]
+    if made.prior is not None and not 0 < made.prior < 1:
+        raise CalibrationError(f"a calibration with the prior {made.prior}")
     for point in made.points:
         numbers += [point.threshold, point.upper, point.probability]
         if not 0 <= point.wrong <= point.served:
             raise CalibrationError(f"a calibration with {point.wrong} wrong of {point.served}")
-        if not point.wrong <= point.upper * point.served + 1e-9:
+        if made.prior is None and not point.wrong <= point.upper * point.served + 1e-9:
             raise CalibrationError("a calibration whose bound is below what it measured")
     if not all(map(math.isfinite, numbers)) or not 0 < made.confidence < 1:
         raise CalibrationError("a calibration with numbers that are none")
@@ -240,13 +295,18 @@ def calibrate(
     floor: float,
     confidence: float = CONFIDENCE,
     made_from: str = "",
+    start: float | None = None,
+    prior: float | None = None,
+    verifier: str | None = None,
 ) -> Calibration:
     """Evidence from labelled pairs, each as (score, whether vetoed, whether the same answer).
 
-    ``grid``: the thresholds to measure, fixed before looking at any label. ``floor``: see there.
+    ``grid``: the thresholds to measure, fixed before looking at any label. ``floor``, ``prior``,
+    ``verifier``: see there. ``start``: likewise, chosen without the labels of these pairs.
 
     Raises:
         CalibrationError: no pairs, or all of one label.
+        ConfigurationError: ``prior`` is not between 0 and 1.
     """
     pairs = list(scored)
     positives = sum(same for _, _, same in pairs)
@@ -255,23 +315,37 @@ def calibrate(
             f"{len(pairs)} pairs of which {positives} are positive; a calibration needs pairs of "
             "both labels"
         )
+    if prior is not None and not 0 < prior < 1:
+        raise ConfigurationError(
+            f"prior must be a share between 0 and 1 (0.2: one candidate in five), not {prior!r}"
+        )
+    share = positives / len(pairs)
     open_pairs = sorted((score, same) for score, vetoed, same in pairs if not vetoed)
     # Rule of succession: n right answers in a row are no certainty.
     most = 1 - 1 / (len(open_pairs) + 2)
-    fitted = [min(mean, most) for mean in _isotonic([same for _, same in open_pairs])]
+    fitted = [min(mean, most) for mean in isotonic([same for _, same in open_pairs])]
+    scores = [score for score, _ in open_pairs]
+    right_below = list(accumulate((same for _, same in open_pairs), initial=0))
     points: list[Point] = []
     for threshold in sorted(set(grid), reverse=True):
-        served = [same for score, same in open_pairs if score >= threshold]
-        wrong = len(served) - sum(served)
-        below = len(open_pairs) - len(served)
-        points.append(
-            Point(
-                threshold=threshold,
-                served=len(served),
-                wrong=wrong,
-                upper=round(binomial_upper(wrong, len(served), confidence), 9),
-                probability=round(fitted[min(below, len(fitted) - 1)], 6) if fitted else 0.0,
+        below = bisect_left(scores, threshold)
+        served = len(open_pairs) - below
+        right = right_below[-1] - right_below[below]
+        probability = fitted[min(below, len(fitted) - 1)] if fitted else 0.0
+        if prior is None:
+            upper = binomial_upper(served - right, served, confidence)
+        else:
+            probability = shifted_probability(probability, share, prior)
+            upper = shifted_upper(
+                served - right,
+                right,
+                negatives=len(pairs) - positives,
+                positives=positives,
+                prior=prior,
+                confidence=confidence,
             )
+        points.append(
+            Point(threshold, served, served - right, round(upper, 9), round(probability, 6))
         )
     return Calibration(
         scorer=scorer,
@@ -283,10 +357,13 @@ def calibrate(
         positives=positives,
         confidence=confidence,
         made_from=made_from,
+        start=start,
+        prior=prior,
+        verifier=verifier,
     )
 
 
-def _isotonic(labels: Sequence[bool]) -> list[float]:
+def isotonic(labels: Sequence[bool]) -> list[float]:
     """Pool-adjacent-violators: the monotone sequence nearest to the labels (Ayer et al. 1955)."""
     blocks: list[tuple[float, int]] = []
     for label in labels:
@@ -297,50 +374,6 @@ def _isotonic(labels: Sequence[bool]) -> list[float]:
             size += count
         blocks.append((mean, size))
     return [mean for mean, size in blocks for _ in range(size)]
-
-
-def binomial_upper(wrong: int, served: int, confidence: float = CONFIDENCE) -> float:
-    """Clopper-Pearson one-sided upper bound on a share: ``wrong`` of ``served`` were observed.
-
-    The share at which seeing so few is as improbable as ``1 - confidence``; 1 without data.
-    Found by bisection to 1e-10.
-
-    >>> round(binomial_upper(0, 299), 4), round(binomial_upper(3, 1000), 4)
-    (0.01, 0.0077)
-    """
-    if served <= 0 or wrong >= served:
-        return 1.0
-    low, high = wrong / served, 1.0
-    while high - low > 1e-10:
-        middle = (low + high) / 2
-        if _binomial_cdf(wrong, served, middle) > 1 - confidence:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _binomial_cdf(k: int, n: int, p: float) -> float:
-    log_p, log_q = math.log(p) if p > 0 else -math.inf, math.log1p(-p) if p < 1 else -math.inf
-    whole = math.lgamma(n + 1)
-    total = 0.0
-    for i in range(k + 1):
-        log_term = whole - math.lgamma(i + 1) - math.lgamma(n - i + 1) + (n - i) * log_q
-        total += math.exp(log_term + i * log_p if i else log_term)
-    return total
-
-
-def served_needed(max_wrong: float, confidence: float = CONFIDENCE) -> float:
-    """How many served pairs, all right, it takes to support a bound; infinite for 0.
-
-    >>> served_needed(0.01)
-    299
-    """
-    if max_wrong <= 0:
-        return math.inf
-    if max_wrong >= 1:
-        return 1
-    return math.ceil(math.log(1 - confidence) / math.log1p(-max_wrong))
 
 
 @lru_cache(maxsize=8)

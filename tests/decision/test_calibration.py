@@ -3,21 +3,17 @@
 import json
 import math
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from semcache.decision.calibration import (
-    Calibration,
-    Point,
-    binomial_upper,
-    calibrate,
-    served_needed,
-    shipped,
-)
+from semcache.decision.binomial import binomial_upper, served_needed
+from semcache.decision.calibration import Calibration, Point, calibrate, shipped
 from semcache.decision.lexicon import RULES
+from semcache.decision.shift import shifted_upper
 from semcache.errors import CalibrationError, ConfigurationError, ModelMismatch
 
 GRID = tuple(i / 100 for i in range(50, 100))
@@ -83,6 +79,63 @@ def test_probability_is_monotone(
     assert Calibration.from_json(calibration.to_json()) == calibration
 
 
+def test_testing_begins_where_it_is_told_to() -> None:
+    """One wrong label at the very top ends the usual sequence, and not one that begins below it."""
+    pairs = [(0.995 - i / 10_000, False, i != 5) for i in range(2000)]
+    assert made(pairs).threshold(0.01) is None
+    from_below = calibrate(
+        pairs, scorer="cosine", encoder=None, vetoes=(), grid=GRID, floor=0.0, start=0.90
+    )
+    assert from_below.threshold(0.01) == GRID[0]
+    assert Calibration.from_json(from_below.to_json()) == from_below
+
+
+def test_a_prior_corrects_bounds_and_probabilities() -> None:
+    pairs = [(0.9, False, True)] * 900 + [(0.9, False, False)] * 2 + [(0.6, False, False)] * 900
+    as_measured, rare = (
+        calibrate(
+            pairs, scorer="cosine", encoder=None, vetoes=(), grid=GRID, floor=0.0, prior=prior
+        )
+        for prior in (None, 0.05)
+    )
+    for before, after in zip(as_measured.points, rare.points, strict=True):
+        assert after.upper >= before.upper
+        assert after.probability <= before.probability
+    assert as_measured.threshold(0.02) is not None
+    assert rare.threshold(0.02) is None
+    assert Calibration.from_json(rare.to_json()) == rare
+    with pytest.raises(ConfigurationError, match="prior"):
+        calibrate(pairs, scorer="x", encoder=None, vetoes=(), grid=GRID, floor=0.0, prior=1.0)
+
+
+def test_the_corrected_bound_holds_in_repetition() -> None:
+    """Pairs half and half, traffic one in five: at a true wrong rate just over the bound, at most
+    5 % of the samples support it."""
+    true_share, false_share, prior = 0.8, 0.011, 0.2
+    wrong = 0.8 * false_share / (0.2 * true_share + 0.8 * false_share)
+    rng = random.Random(11)
+    too_low = 0
+    for _ in range(400):
+        right = sum(rng.random() < true_share for _ in range(500))
+        false = sum(rng.random() < false_share for _ in range(500))
+        upper = shifted_upper(
+            false, right, negatives=500, positives=500, prior=prior, confidence=0.95
+        )
+        too_low += upper < wrong
+    assert too_low / 400 <= 0.05 + 0.02  # three standard errors
+
+
+def test_a_file_says_which_one_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "calibration.json"
+    with pytest.raises(CalibrationError, match=r"calibration\.json"):
+        Calibration.from_file(file)
+    file.write_text("{}")
+    with pytest.raises(CalibrationError, match=r"calibration\.json"):
+        Calibration.from_file(file)
+    file.write_text(shipped("cosine").to_json())
+    assert Calibration.from_file(file) == shipped("cosine")
+
+
 def test_labels_of_one_kind_calibrate_nothing() -> None:
     with pytest.raises(CalibrationError, match="both labels"):
         made([(0.9, False, True)])
@@ -122,7 +175,7 @@ def changed(**values: object) -> str:
         "",
         "[]",
         "{}",
-        changed(version=2),
+        changed(version=3),
         changed(floor=None),
         changed(points=[{"threshold": 0.9}]),
         changed(floor=math.nan),
@@ -152,3 +205,7 @@ def test_other_rules_scorers_and_encoders_are_refused() -> None:
         calibration.require(scorer="hybrid", encoder=calibration.encoder)
     with pytest.raises(ModelMismatch, match="embedder"):
         calibration.require(scorer="cosine", encoder="another")
+    verified = Calibration.from_json(changed(verifier="mine"))
+    verified.require(scorer="cosine", encoder=calibration.encoder, verifier="mine")
+    with pytest.raises(ModelMismatch, match="verifier"):
+        verified.require(scorer="cosine", encoder=calibration.encoder)
