@@ -41,23 +41,28 @@ PRECISIONS = (0.99, 0.97, 0.95, 0.90)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two texts, whether they may share an answer, and where they come from, if the file says."""
+    """Two texts, whether they may share an answer, and where they come from, if the file says.
+
+    ``picked``: how ``semcache label`` came to ask for it.
+    """
 
     a: str
     b: str
     same: bool
     group: str | None = None
     domain: str | None = None
+    source: str | None = None
+    picked: str | None = None
 
 
 def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
-    """Labelled pairs of a ``.jsonl``, ``.jsonl.gz`` or ``.csv`` file: fields a, b, label (0 or 1).
+    """Labelled pairs of a ``.jsonl`` or ``.csv`` file, or with ``.gz``: a, b, label (0 or 1).
 
     Raises:
         ConfigurationError: unreadable, of another kind, or a bad line (named by its number).
     """
     pairs: list[Pair] = []
-    for number, record in _records(path):
+    for number, record in records(path):
         pairs.append(_pair(record, f"{path}, line {number}"))
         if limit is not None and len(pairs) >= limit:
             break
@@ -66,15 +71,19 @@ def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
     return pairs
 
 
-def _records(path: Path) -> Iterator[tuple[int, Any]]:
-    """Line numbers and records, as they are in the file."""
+def records(path: Path) -> Iterator[tuple[int, Any]]:
+    """Line numbers and records, as they are in the file.
+
+    Raises:
+        ConfigurationError: see ``read_pairs``.
+    """
     name = path.name.lower()
-    if not name.endswith((".jsonl", ".jsonl.gz", ".csv")):
-        raise ConfigurationError(f"{path}: a file of pairs ends in .jsonl, .jsonl.gz or .csv")
+    if not name.removesuffix(".gz").endswith((".jsonl", ".csv")):
+        raise ConfigurationError(f"{path}: a file of pairs ends in .jsonl or .csv, or that and .gz")
     try:
         opener: Any = gzip.open if name.endswith(".gz") else open
         with opener(path, "rt", encoding="utf-8-sig", newline="") as text:
-            if name.endswith(".csv"):
+            if name.removesuffix(".gz").endswith(".csv"):
                 reader = csv.DictReader(text, strict=True)
                 for record in reader:
                     yield reader.line_num, record
@@ -102,14 +111,10 @@ def _pair(record: Any, where: str) -> Pair:
         raise ConfigurationError(f"{where}: a and b must be text")
     if str(label).strip() not in ("0", "1"):
         raise ConfigurationError(f"{where}: label must be 0 or 1, not {label!r:.40}")
-    group, domain = record.get("group"), record.get("domain")
-    return Pair(
-        a,
-        b,
-        str(label).strip() == "1",
-        None if group is None else str(group),
-        None if domain is None else str(domain),
-    )
+    known = (record.get(name) for name in ("group", "domain", "source", "picked"))
+    # An empty cell of a CSV file says nothing, and is no group of its own.
+    about = (None if said in (None, "") else str(said) for said in known)
+    return Pair(a, b, str(label).strip() == "1", *about)
 
 
 def unique_texts(pairs: Iterable[Pair]) -> list[str]:

@@ -23,7 +23,7 @@ BATCH = 64
 def eval_pairs(
     pairs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Files with a, b, label: .jsonl, .jsonl.gz, .csv.", show_default=False),
+        typer.Argument(help="Files with a, b, label: .jsonl, .csv, also .gz.", show_default=False),
     ] = None,
     scorer: Annotated[str, typer.Option(help="cosine or hybrid.")] = "hybrid",
     max_wrong: MaxWrong = None,
@@ -64,7 +64,7 @@ def eval_pairs(
     from semcache.cache import DEFAULT_MAX_WRONG
     from semcache.cli.console import note, print_json, progress
     from semcache.decision.calibration import Calibration, shipped
-    from semcache.decision.scorers import scorer_named
+    from semcache.decision.builtin import scorer_named
     from semcache.embedders.local import LocalEmbedder
     from semcache.evaluate import evaluate, read_pairs
 
