@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from semcache.answer import dump_json, payload_from_json
 from semcache.errors import ConfigurationError, StoreError
 
-Source = Literal["model", "seed", "alias"]
+Source = Literal["model", "seed", "alias", "note"]
 
 # An entry "from the future" by more than this means that the clock went back; its age is unknown,
 # so it is not served. Below it lies what NTP and several machines differ by in practice.
@@ -97,6 +97,7 @@ class Entry:
         fingerprint: of the embedder that made the vector, ``None`` where there is no vector.
         hits: how often it was served.
         source: ``"model"`` or ``"seed"`` (imported); an alias is not an entry of its own.
+            ``"note"``: no answer, but what the cache learned (``semcache.online.notes``).
         quarantined: reported as wrong: never served by meaning again.
     """
 
@@ -243,6 +244,6 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seconds": (_is_amount, "a number >= 0 or null"),
     "fingerprint": (lambda value: value is None or _is_name(value), "text or null"),
     "hits": (_is_count, "a whole number >= 0"),
-    "source": (lambda value: value in get_args(Source), "one of model, seed, alias"),
+    "source": (lambda value: value in get_args(Source), "one of model, seed, alias, note"),
     "quarantined": (lambda value: isinstance(value, bool), "true or false"),
 }
