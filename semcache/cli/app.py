@@ -17,6 +17,7 @@ from semcache.cli.options import examples
 from semcache.cli.replay import replay
 from semcache.cli.stats import stats
 from semcache.cli.transfer import export, import_
+from semcache.cli.tune import tune
 from semcache.cli.vacuum import vacuum
 
 MEASURE = "See and measure"
@@ -77,6 +78,12 @@ _add(
     MEASURE, "replay", replay,
     "semcache replay prompts.jsonl.gz --group intent",
     "semcache replay prompts.jsonl --limit 1000 --scorer cosine --json",
+)  # fmt: skip
+_add(
+    MEASURE, "tune", tune,
+    "semcache tune pairs.csv --out calibration.json --html report.html",
+    "semcache tune pairs.jsonl labels.jsonl --max-wrong 0.02 --prior 0.2 --png report.png",
+    "semcache tune pairs.jsonl.gz --scorer cosine --without-veto tense --json",
 )  # fmt: skip
 _add(
     LOOK, "explain", explain,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 from semcache.decision.binomial import binomial_lower, binomial_upper
@@ -70,8 +71,8 @@ class Bin:
 class Reliability:
     """Foretold against true, each pair foretold from pairs that it is not linked with.
 
-    ``ece``: expected calibration error over bins of equal size, in [0, 1]; ``None`` where there are
-    too few pairs without a veto.
+    ``ece``: expected calibration error over bins of about equal size, in [0, 1]; ``None`` where
+    there are too few pairs.
     """
 
     ece: float | None
@@ -95,7 +96,7 @@ class VetoEffect:
     """One veto: what it refuses at the threshold, and what would be served without it.
 
     ``right_alone`` and ``wrong_alone``: pairs that would be served if this one were switched off,
-    because no other veto is against them. ``upper``: the bound would then be.
+    because no other veto is against them.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Findings:
     curves: Mapping[str, Curve]
     decision_curve: Curve
     reliability: Reliability
+    reliability_alone: Reliability
     alphas: tuple[AlphaPoint, ...]
     vetoes: tuple[VetoEffect, ...]
     worst_false: tuple[Example, ...]
@@ -230,7 +232,8 @@ def findings(
             sum(labels),
             weight,
         ),
-        reliability=_reliability(scored, scorer, goal),
+        reliability=_reliability(scored, scorer, goal, goal.vetoes),
+        reliability_alone=_reliability(scored, scorer, goal, frozenset()),
         alphas=_alphas([one for one in scored if one.choosing] or scored),
         vetoes=_vetoes(evidence, scorer, threshold, goal),
         worst_false=_examples(
@@ -302,13 +305,15 @@ def _curve(pairs: Sequence[tuple[float, bool]], positives: int, weight: float) -
     return Curve(tuple(recall), tuple(precision))
 
 
-def _reliability(scored: Sequence[Scored], scorer: str, goal: Goal) -> Reliability:
+def _reliability(
+    scored: Sequence[Scored], scorer: str, goal: Goal, enabled: frozenset[str]
+) -> Reliability:
     """Two-fold: each part is foretold by the isotonic fit of the other."""
     parts = [
         sorted(
             (one.values[scorer], one.pair.same)
             for one in scored
-            if (one.choosing if part else one.evidence) and not one.vetoed(goal.vetoes)
+            if (one.choosing if part else one.evidence) and not one.vetoed(enabled)
         )
         for part in (True, False)
     ]
@@ -323,26 +328,36 @@ def _reliability(scored: Sequence[Scored], scorer: str, goal: Goal) -> Reliabili
     weight = _weight([one.pair.same for one in scored], goal.prior)
     bins: list[Bin] = []
     error = total = 0.0
-    for i in range(RELIABILITY_BINS):
-        some = foretold[
-            i * len(foretold) // RELIABILITY_BINS : (i + 1) * len(foretold) // RELIABILITY_BINS
+    for some in _bins(foretold):
+        n, right = len(some), sum(same for _, same in some)
+        rates = [
+            sum(probability for probability, _ in some) / n,
+            right / n,
+            binomial_lower(right, n, 0.975),
+            binomial_upper(right, n, 0.975),
         ]
-        right = sum(same for _, same in some)
-        mean = sum(probability for probability, _ in some) / len(some)
-        rates = (
-            mean,
-            right / len(some),
-            binomial_lower(right, len(some), 0.975),
-            binomial_upper(right, len(some), 0.975),
-        )
         if goal.prior is not None:
-            prior = goal.prior
-            rates = tuple(shifted_probability(rate, share, prior) for rate in rates)  # type: ignore[assignment]
-        mass = right + weight * (len(some) - right)
+            rates = [shifted_probability(rate, share, goal.prior) for rate in rates]
+        mass = right + weight * (n - right)
         error += mass * abs(rates[0] - rates[1])
         total += mass
-        bins.append(Bin(len(some), *rates))
+        bins.append(Bin(n, *rates))
     return Reliability(error / total, tuple(bins))
+
+
+def _bins(foretold: Sequence[tuple[float, bool]]) -> list[list[tuple[float, bool]]]:
+    """About equally many pairs each; what is foretold alike stays together."""
+    least = len(foretold) / RELIABILITY_BINS
+    bins: list[list[tuple[float, bool]]] = []
+    for _, alike in groupby(foretold, key=lambda pair: pair[0]):
+        if bins and len(bins[-1]) < least:
+            bins[-1] += alike
+        else:
+            bins.append(list(alike))
+    if len(bins) > 1 and len(bins[-1]) < least / 2:
+        last = bins.pop()
+        bins[-1] += last
+    return bins
 
 
 def _foretell(

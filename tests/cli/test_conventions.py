@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import REPOSITORY, Cli
 
 COMMANDS = (
-    "demo", "eval", "replay", "explain", "stats", "doctor", "export", "import", "invalidate",
+    "demo", "eval", "replay", "tune", "explain", "stats", "doctor", "export", "import", "invalidate",
     "vacuum",
 )  # fmt: skip
 LOOKING = (("stats",), ("explain", "Hi"), ("export", "out.jsonl"))
