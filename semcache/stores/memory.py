@@ -181,7 +181,9 @@ class MemoryStore(BaseStore):
     def _rare(self, place: _Scope, terms: Sequence[str], k: int, now: float) -> list[int]:
         frequencies = {term: len(place.postings.get(term, ())) for term in terms}
         seqs = by_rare_terms(
-            rare_first(terms, frequencies), len(place.kept), lambda term: place.postings[term]
+            rare_first(terms, frequencies, len(place.kept)),
+            len(place.kept),
+            lambda term: place.postings[term],
         )
         return _live(place, seqs, now)[: max(0, k)]
 

@@ -12,6 +12,7 @@ Keys are the store's sequence numbers, added in ascending order, so ``last`` say
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,9 @@ Matrix = NDArray[np.float32]
 # Up to here a float32 matrix product is as fast as the graph (benchmarks/stores.py: 0.3 ms for
 # 2,048 x 384 on two AVX2 cores, the graph 0.35 ms at 20,000), and it is exact.
 EXACT_LIMIT = 2048
+
+# Rows multiplied at once; OpenBLAS uses one thread up to 460,800 numbers, 1,200 rows of 384.
+PRODUCT_ROWS = 1024
 
 # The tail is moved into the graph when it is longer than this: 0.06 ms of exact search.
 TAIL_LIMIT = 512
@@ -88,6 +92,18 @@ def unit_rows(rows: Matrix) -> Matrix:
     lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
     scaled: Matrix = (wide / lengths[:, None]).astype(np.float32)
     return scaled
+
+
+def products(rows: Matrix, vector: Vector) -> Vector:
+    """``rows @ vector``, computed in this thread alone.
+
+    A larger product is spread over BLAS's threads, and on a busy machine waits for the last of
+    them: 2,048 rows take 0.06 ms either way, but p95 is 13 ms with two threads and 0.2 with one.
+    """
+    if len(rows) <= PRODUCT_ROWS:
+        return rows @ vector
+    parts = range(0, len(rows), PRODUCT_ROWS)
+    return np.concatenate([rows[start : start + PRODUCT_ROWS] @ vector for start in parts])
 
 
 def cosines(rows: Matrix, vector: Vector) -> list[float]:
@@ -196,7 +212,8 @@ class Partition:
 
     def search(self, vector: Vector, count: int) -> list[int]:
         """Up to ``count`` keys, nearest first (nearly so where they come from the graph)."""
-        query = unit_rows(vector[None, :])[0]
+        wide = vector.astype(np.float64)
+        query = (wide / math.sqrt(wide @ wide)).astype(np.float32)
         if not self._lock.acquire(blocking=False):
             # Locks are not fair: without this, who builds would take it again at once.
             self._wanted = True
@@ -208,12 +225,13 @@ class Partition:
         finally:
             self._lock.release()
         if len(keys):
-            scores = rows @ query
+            scores = products(rows, query)
             scores[~alive] = -np.inf
-            best = (
-                np.argpartition(-scores, count)[:count] if count < len(keys) else range(len(keys))
-            )
-            found += [(float(scores[i]), int(keys[i])) for i in best if scores[i] > -np.inf]
+            if count < len(keys):
+                best = np.argpartition(scores, -count)[-count:]
+                scores, keys = scores[best], keys[best]
+            pairs = zip(scores.tolist(), keys.tolist(), strict=True)
+            found += [pair for pair in pairs if pair[0] > -math.inf]
         found.sort(reverse=True)
         return [key for _, key in found[:count]]
 

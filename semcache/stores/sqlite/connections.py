@@ -90,7 +90,8 @@ class Connections:
         self._opened = 0
         self._writing = threading.Lock()
         self._writer: sqlite3.Connection | None = None
-        self._patience = -1.0
+        # Somebody waits to write: reads shall leave the writer alone.
+        self._wanted = False
         self._closed = False
         self._broken: str | None = None
         # Called before a fork: to stop what runs in the background, then, once all connections
@@ -142,6 +143,7 @@ class Connections:
             db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             # What was deleted is overwritten where that costs no extra write.
             db.execute("PRAGMA secure_delete = FAST").fetchone()
+            self._wait_up_to(db, self.wait)
         except BaseException:
             db.close()
             raise
@@ -168,7 +170,6 @@ class Connections:
                 with _translated(self.path):
                     db = self._open()
                     db.execute("PRAGMA query_only = 1")
-                    db.execute(f"PRAGMA busy_timeout = {int(self.wait * 1000)}")
                 self._opened += 1
                 return db
         try:
@@ -181,15 +182,29 @@ class Connections:
 
     def give(self, db: sqlite3.Connection) -> None:
         """Take a connection back."""
-        if self._closed:
+        if db is self._writer:
+            self._writing.release()
+        elif self._closed:
             db.close()
         else:
             self._idle.put(db)
 
+    def borrow(self) -> sqlite3.Connection:
+        """A connection for a short read, the writer if it is free; ``give`` it back.
+
+        A connection forgets all pages that it has read when another one has written. The writer
+        keeps them, so that after a put a search need not read its pages anew.
+        """
+        if not self._wanted and self._writing.acquire(blocking=False):
+            if self._writer is not None:
+                return self._writer
+            self._writing.release()
+        return self.take()
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view of the file, over several statements."""
-        db = self.take()
+        """One consistent view of the file, over several statements that take little time."""
+        db = self.borrow()
         try:
             with _translated(self.path):
                 db.execute("BEGIN")
@@ -211,9 +226,10 @@ class Connections:
             StoreUnavailable: other writers did not finish within ``patience * wait`` seconds.
             StoreError: the store is closed; the disk is full, read-only, failing; the file corrupt.
         """
-        with self._as_writer(patience) as db, _translated(self.path):
+        deadline = time.monotonic() + patience * self.wait
+        with self._as_writer(patience) as db:
             try:
-                db.execute("BEGIN IMMEDIATE")
+                self._begin(db, deadline)
                 yield db
                 db.execute("COMMIT")
             except sqlite3.OperationalError as error:
@@ -227,6 +243,16 @@ class Connections:
                 self._roll_back(db)
                 raise
 
+    def _begin(self, db: sqlite3.Connection, deadline: float) -> None:
+        while True:
+            try:
+                db.execute("BEGIN IMMEDIATE")  # waits for ``wait`` seconds, as a read does
+                return
+            except sqlite3.OperationalError as error:
+                busy = _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not busy or time.monotonic() > deadline:
+                    raise
+
     def _roll_back(self, db: sqlite3.Connection) -> None:
         if db.in_transaction:
             with contextlib.suppress(sqlite3.Error):
@@ -235,23 +261,31 @@ class Connections:
     @contextlib.contextmanager
     def maintaining(self) -> Iterator[sqlite3.Connection]:
         """The writer outside of a transaction, for statements that must not be in one."""
-        with self._as_writer(WRITE_PATIENCE) as db, _translated(self.path):
-            yield db
+        with self._as_writer(WRITE_PATIENCE) as db:
+            self._wait_up_to(db, WRITE_PATIENCE * self.wait)
+            try:
+                yield db
+            finally:
+                self._wait_up_to(db, self.wait)
+
+    def _wait_up_to(self, db: sqlite3.Connection, seconds: float) -> None:
+        db.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     @contextlib.contextmanager
     def _as_writer(self, patience: float) -> Iterator[sqlite3.Connection]:
-        seconds = patience * self.wait
-        if not self._writing.acquire(timeout=seconds):
-            raise StoreUnavailable(f"{self.path} was busy for {seconds:g} s; try again later")
+        if not self._writing.acquire(blocking=False):
+            self._wanted = True
+            seconds = patience * self.wait
+            got = self._writing.acquire(timeout=seconds)
+            self._wanted = False
+            if not got:
+                raise StoreUnavailable(f"{self.path} was busy for {seconds:g} s; try again later")
         try:
             self._usable()
             with _translated(self.path):
                 if self._writer is None:
                     self._writer = self._open()
-                if self._patience != patience:
-                    self._writer.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
-                    self._patience = patience
-            yield self._writer
+                yield self._writer
         finally:
             self._writing.release()
 
@@ -304,7 +338,6 @@ class Connections:
             with contextlib.suppress(sqlite3.Error):
                 self._writer.close()
         self._writer = None
-        self._patience = -1.0
 
     def _close_for_fork(self) -> None:
         for pause in self.pause:

@@ -11,16 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from semcache.candidates import CorpusStats, Found, SearchResult
-from semcache.entry import CLOCK_TOLERANCE_S, Entry
+from semcache.candidates import SearchResult
+from semcache.entry import Entry
 from semcache.errors import ConfigurationError, EmbeddingError, StoreError
 from semcache.stores.background import Background
 from semcache.stores.base import BaseStore, Caps, Selection, StoreStats
-from semcache.stores.limits import EXPIRED_PER_PUT, OVER_FETCH
-from semcache.stores.postings import by_rare_terms, rare_first
+from semcache.stores.limits import EXPIRED_PER_PUT
 from semcache.stores.sqlite.change import (
     Change,
-    batches,
     marks,
     padded,
     set_average_idf,
@@ -36,11 +34,11 @@ from semcache.stores.sqlite.schema import (
     texts_from_column,
     to_column,
 )
+from semcache.stores.sqlite.search import Counts, Rows, Search
 from semcache.stores.sqlite.vectors import Vectors, matrix, to_blob
 
 if TYPE_CHECKING:
     from semcache.stores.base import Vector
-    from semcache.stores.vector_index import Partition
 
 _log = logging.getLogger(__name__)
 
@@ -50,10 +48,6 @@ TOUCHES_KEPT = 16 * TOUCHES_PENDING
 
 # Entries removed in one transaction, so that other writers get their turn (~60 ms).
 REMOVE_STEP = 1024
-
-# How far a search goes on when what it found had expired: 18, 72, 288, 1,152. What is gone is
-# forgotten on the way, so the next search goes on where this one ended.
-MAX_FETCH = 1152
 
 # Writes between two looks at the size of the log (~3 us).
 LOOK_AT_LOG_EVERY = 32
@@ -65,27 +59,6 @@ _GET = (
     f"SELECT {ENTRY_COLUMNS.format(answer='e.answer')} "
     "FROM entries e JOIN uses u ON u.seq = e.seq "
     "WHERE e.id = COALESCE((SELECT target FROM aliases WHERE id = ?1), ?1)"
-)
-
-_PLACE = (
-    "SELECT s.scope_id, s.documents, s.length, s.average_idf, p.part_id, p.vectors, f.dimension "
-    "FROM scopes s "
-    "LEFT JOIN fingerprints f ON f.name = ?2 "
-    "LEFT JOIN partitions p ON p.scope_id = s.scope_id AND p.fingerprint_id = f.fingerprint_id "
-    "WHERE s.digest = ?1"
-)
-
-# What it takes to say whether an entry is a candidate, and how near; the rest is read for those
-# that are returned.
-_CANDIDATES = (
-    "SELECT e.seq, e.created, e.expires, e.quarantined, v.vector "
-    "FROM entries e LEFT JOIN vectors v ON v.seq = e.seq AND v.part_id = ? "
-    "WHERE e.scope_id = ? AND e.seq IN ({})"
-)
-
-_FOUND = (
-    f"SELECT {ENTRY_COLUMNS.format(answer='NULL')}, e.seq, e.terms "
-    "FROM entries e JOIN uses u ON u.seq = e.seq WHERE e.seq IN ({})"
 )
 
 
@@ -129,6 +102,8 @@ class SqliteStore(BaseStore):
         self._touching = threading.Lock()
         self._touches: dict[str, int] = {}
         self._fingerprints: dict[int, str] = {}
+        self._rows = Rows()
+        self._counts: dict[int, Counts] = {}
         self._now = -math.inf
         self._writes = 0
         if self._caps != Caps():
@@ -164,7 +139,7 @@ class SqliteStore(BaseStore):
         """The live entry of that id or of the alias of that id, with its answer."""
         self._now = now
         connections = self._connections
-        db = connections.take()
+        db = connections.borrow()
         try:
             row = db.execute(_GET, (id,)).fetchone()
         except sqlite3.Error as error:
@@ -220,10 +195,7 @@ class SqliteStore(BaseStore):
             from semcache.stores.vector_index import checked
 
             vector = checked(vector)
-        places = self._read(_PLACE, (scope, to_column(fingerprint)))
-        if not places:
-            return SearchResult((), CorpusStats(frequencies=dict.fromkeys(terms, 0)))
-        return _Search(self, places[0], vector, terms, k, now).run()
+        return Search(self, scope, fingerprint, vector, terms, k, now).run()
 
     # Writing ---------------------------------------------------------------------------------
 
@@ -582,172 +554,6 @@ class _Changing:
         if error is None:
             self._store._forget_touches(self._touches)
             self._store._after_write(self._change)
-
-
-class _Search:
-    """One search: what it looks for, and what it has read of it so far."""
-
-    def __init__(
-        self,
-        store: SqliteStore,
-        place: Sequence[Any],
-        vector: Vector | None,
-        terms: Sequence[str],
-        k: int,
-        now: float,
-    ) -> None:
-        self.store, self.vector, self.terms = store, vector, terms
-        self.k, self.now = max(0, k), now
-        self.scope_id, self.documents, self.length, self.average_idf = place[:4]
-        self.part_id, self.vectors, self.dimension = place[4:]
-        if vector is not None and self.vectors and vector.size != self.dimension:
-            raise EmbeddingError(
-                f"a vector has {vector.size} numbers where this store has {self.dimension} under "
-                "the same fingerprint; an embedder that changed needs another fingerprint"
-            )
-        # Sequence number → created, expires, quarantined, vector; ``None`` where there is no entry.
-        self.rows: dict[int, Sequence[Any] | None] = {}
-        self.known_cosines: dict[int, float] = {}
-
-    def run(self) -> SearchResult:
-        partition = None
-        if self.vector is not None and self.vectors and self.k:
-            partition = self.store._vectors.ready(self.part_id, self.vectors, self.dimension)
-        # Another thread may add what was put after this search's view of the file begins; not to
-        # see that does not mean that it is gone.
-        self.judged = 0 if partition is None else partition.last
-        with self.store._connections.reading() as self.db:
-            return self._look(partition)
-
-    def _look(self, partition: Partition | None) -> SearchResult:
-        frequencies = self._frequencies(self.terms, {})
-        near = [] if partition is None else self._nearest(partition)
-        rare = self._rare(frequencies)
-        found = self._found(near, rare)
-        others = {term for candidate in found for term in candidate.terms} - frequencies.keys()
-        frequencies = self._frequencies(sorted(others), frequencies)
-        corpus = CorpusStats(self.documents, self.length, self.average_idf, frequencies)
-        return SearchResult(found, corpus)
-
-    def _frequencies(self, terms: Sequence[str], known: dict[str, int]) -> dict[str, int]:
-        known.update(dict.fromkeys(terms, 0))
-        columns = list(dict.fromkeys(to_column(term) for term in terms))
-        for batch in batches(columns):
-            rows = self.db.execute(
-                f"SELECT term, df FROM terms WHERE scope_id = ? AND term IN ({marks(batch)})",
-                (self.scope_id, *padded(batch)),
-            )
-            known.update((from_column(term), df) for term, df in rows)
-        return known
-
-    def _nearest(self, partition: Partition) -> list[int]:
-        assert self.vector is not None
-        count = self.k + OVER_FETCH
-        while True:
-            seqs = partition.search(self.vector, count)
-            live = self._live(seqs)
-            enough = len(live) >= self.k or count >= partition.size
-            if enough or (count >= MAX_FETCH and partition.has_graph):
-                break
-            count *= 4
-        gone = [seq for seq in seqs if self._is_gone(seq)]
-        if gone:
-            self.store._vectors.discard(self.part_id, gone)
-        cosine = self._cosines(live)
-        return sorted(live, key=lambda seq: (-cosine[seq], -seq))[: self.k]
-
-    def _rare(self, frequencies: Mapping[str, int]) -> list[int]:
-        seqs = by_rare_terms(rare_first(self.terms, frequencies), self.documents, self._listed)
-        live: list[int] = []
-        step = self.k + OVER_FETCH
-        for start in range(0, len(seqs), step):
-            if len(live) >= self.k:
-                break
-            live += self._live(seqs[start : start + step])
-        return live[: self.k]
-
-    def _listed(self, term: str) -> list[int]:
-        rows = self.db.execute(
-            "SELECT seq FROM postings WHERE scope_id = ? AND term = ?",
-            (self.scope_id, to_column(term)),
-        )
-        return [seq for (seq,) in rows]
-
-    def _live(self, seqs: Sequence[int]) -> list[int]:
-        """Those of ``seqs`` that are entries of this scope, live and not quarantined."""
-        unknown = [seq for seq in seqs if seq not in self.rows]
-        for batch in batches(unknown):
-            self.rows.update(dict.fromkeys(batch))
-            for seq, *row in self.db.execute(
-                _CANDIDATES.format(marks(batch)), (self.part_id, self.scope_id, *padded(batch))
-            ):
-                self.rows[seq] = row
-        return [seq for seq in seqs if self._is_live(self.rows[seq])]
-
-    def _is_live(self, row: Sequence[Any] | None) -> bool:
-        """``Entry.is_live``, before there is an entry."""
-        if row is None:
-            return False
-        created, expires, quarantined, _ = row
-        early = not self.now >= created - CLOCK_TOLERANCE_S
-        return not (quarantined or early or (expires is not None and self.now >= expires))
-
-    def _is_gone(self, seq: int) -> bool:
-        """Whether no later search may find it: removed, quarantined, or expired for good."""
-        if seq > self.judged:
-            return False
-        row = self.rows[seq]
-        return row is None or bool(row[2]) or (row[1] is not None and row[1] <= self.now)
-
-    def _cosines(self, seqs: Sequence[int]) -> dict[int, float]:
-        """Exact cosines of those of ``seqs`` that have a vector of this fingerprint."""
-        if self.vector is None:
-            return {}
-        from semcache.stores.vector_index import cosines
-
-        stored = [
-            (seq, row[3])
-            for seq in seqs
-            if seq not in self.known_cosines
-            and (row := self.rows[seq]) is not None
-            and row[3] is not None
-        ]
-        if stored:
-            values = cosines(matrix([blob for _, blob in stored]), self.vector)
-            for (seq, _), value in zip(stored, values, strict=True):
-                self.known_cosines[seq] = value
-        return self.known_cosines
-
-    def _found(self, near: Sequence[int], rare: Sequence[int]) -> tuple[Found, ...]:
-        seqs = list(dict.fromkeys([*near, *rare]))
-        rows: dict[int, Sequence[Any]] = {}
-        for batch in batches(seqs):
-            for row in self.db.execute(_FOUND.format(marks(batch)), padded(batch)):
-                rows[row[ENTRY_WIDTH]] = row
-        cosine = self._cosines(seqs)
-        by_vector, by_terms = set(near), set(rare)
-        touches = self.store._touches
-        found = []
-        # Stable: those without a cosine stay in the order of their rare terms.
-        for seq in sorted(seqs, key=lambda seq: -cosine.get(seq, -2.0)):
-            row = rows[seq]
-            entry = entry_of(row, self._fingerprint_name(row[14]), touches.get(row[0], 0))
-            both = seq in by_vector and seq in by_terms
-            by = "both" if both else "vector" if seq in by_vector else "terms"
-            terms = texts_from_column(row[ENTRY_WIDTH + 1])
-            found.append(Found(entry, cosine.get(seq), terms, by))
-        return tuple(found)
-
-    def _fingerprint_name(self, fingerprint_id: int | None) -> str | None:
-        if fingerprint_id is None:
-            return None
-        names = self.store._fingerprints
-        if fingerprint_id not in names:
-            row = self.db.execute(
-                "SELECT name FROM fingerprints WHERE fingerprint_id = ?", (fingerprint_id,)
-            ).fetchone()
-            names[fingerprint_id] = from_column(row[0])
-        return names[fingerprint_id]
 
 
 def _condition(selection: Selection) -> tuple[str, list[Any]]:

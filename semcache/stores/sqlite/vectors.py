@@ -95,38 +95,45 @@ class Vectors:
 
     # Searching -------------------------------------------------------------------------------
 
-    def ready(self, part_id: int, vectors: int, dimension: int) -> Partition | None:
-        """The partition as far as it could be brought up to date; ``None`` while nothing is.
+    def current(
+        self, db: sqlite3.Connection, part_id: int, vectors: int, dimension: int, newest: int
+    ) -> Partition | None:
+        """The partition as ``db`` has it; ``None`` where it must be ``prepared``.
 
         Args:
             vectors: how many the file has.
+            newest: the number of the last of them.
         """
         from semcache.stores.vector_index import Partition
 
         if vectors <= TINY and part_id not in self._slots:
             partition = Partition(dimension)
-            _add(partition, self._news(part_id, partition, TINY))
+            _add(partition, _read(db, part_id, 0, TINY + 1))
             return partition
         slot = self._slot(part_id)
-        if slot.partition is None and vectors > INLINE_ROWS:
-            return self._wait_for(part_id, slot)
         if slot.partition is None:
+            if vectors > INLINE_ROWS:
+                return None
             # Two threads may both do this; the one that is late throws its copy away.
             slot.partition = Partition(dimension)
         partition = slot.partition
-        rows = self._news(part_id, partition, INLINE_ROWS)
-        if len(rows) > INLINE_ROWS:
-            return self._wait_for(part_id, slot)
-        if rows:
+        if partition.last < newest:
+            rows = _read(db, part_id, partition.last, INLINE_ROWS + 1)
+            if len(rows) > INLINE_ROWS:
+                return None
             _add(partition, rows)
             self._trim()
         if partition.wants_building:
             self._background.ask(part_id)
         return partition
 
-    def _news(self, part_id: int, partition: Partition, limit: int) -> list[tuple[int, bytes]]:
-        with self._reader() as db:
-            return _read(db, part_id, partition.last, limit + 1)
+    def prepared(self, part_id: int) -> Partition | None:
+        """The partition after a short wait for the background; ``None`` while nothing is there."""
+        slot = self._slot(part_id)
+        slot.caught_up.clear()
+        self._background.ask(part_id)
+        slot.caught_up.wait(WARM_WAIT_S)
+        return slot.partition
 
     def _slot(self, part_id: int) -> _Slot:
         with self._lock:
@@ -136,13 +143,6 @@ class Vectors:
             else:
                 self._slots.move_to_end(part_id)
             return slot
-
-    def _wait_for(self, part_id: int, slot: _Slot) -> Partition | None:
-        # No connection is held while waiting: others may have exact hits to read.
-        slot.caught_up.clear()
-        self._background.ask(part_id)
-        slot.caught_up.wait(WARM_WAIT_S)
-        return slot.partition
 
     def _trim(self) -> None:
         with self._lock:
