@@ -23,9 +23,9 @@ import enum
 import hashlib
 import math
 import numbers
+import sys
 import typing
 import unicodedata
-import uuid
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
@@ -137,7 +137,8 @@ def _object(value: Any, depth: int) -> str:
         return _tagged("time", [type(value).__name__, value.isoformat()], depth)
     if isinstance(value, datetime.timedelta):
         return _tagged("microseconds", value // datetime.timedelta(microseconds=1), depth)
-    if isinstance(value, uuid.UUID):
+    # Whoever has a UUID has imported its module, which takes longer than this one.
+    if (uuid := sys.modules.get("uuid")) is not None and isinstance(value, uuid.UUID):
         return _tagged("uuid", str(value), depth)
     if isinstance(value, type):
         return _class(value)

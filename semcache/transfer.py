@@ -11,7 +11,6 @@ Ids are digests under the cache's secret, so entries only fit a cache with the s
 from __future__ import annotations
 
 import base64
-import gzip
 import io
 import json
 import os
@@ -117,12 +116,16 @@ def import_entries(
 
 def _writer(raw: Any, target: Path) -> TextIO:
     if target.suffix == ".gz":
+        import gzip
+
         return cast(TextIO, gzip.open(raw, "wt", encoding="ascii"))
     return io.TextIOWrapper(raw, encoding="ascii")
 
 
 def _reader(source: Path) -> TextIO:
     if source.suffix == ".gz":
+        import gzip
+
         return cast(TextIO, gzip.open(source, "rt", encoding="utf-8"))
     return source.open("rt", encoding="utf-8")
 
