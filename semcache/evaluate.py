@@ -40,11 +40,23 @@ PRECISIONS = (0.99, 0.97, 0.95, 0.90)
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two texts, whether they may share an answer, and where they come from, if the file says.
+class Picked:
+    """How ``semcache label`` came to ask for a pair.
 
-    ``picked``: how ``semcache label`` came to ask for it.
+    Attributes:
+        how: ``"served"``, at random from what is served; ``"near"``, for being near the threshold.
+        scorer: by whose score.
+        least: the lowest score that was asked about.
     """
+
+    how: str
+    scorer: str
+    least: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two texts, whether they may share an answer, and where they come from, if the file says."""
 
     a: str
     b: str
@@ -52,7 +64,7 @@ class Pair:
     group: str | None = None
     domain: str | None = None
     source: str | None = None
-    picked: str | None = None
+    picked: Picked | None = None
 
 
 def read_pairs(path: Path, limit: int | None = None) -> list[Pair]:
@@ -111,10 +123,22 @@ def _pair(record: Any, where: str) -> Pair:
         raise ConfigurationError(f"{where}: a and b must be text")
     if str(label).strip() not in ("0", "1"):
         raise ConfigurationError(f"{where}: label must be 0 or 1, not {label!r:.40}")
-    known = (record.get(name) for name in ("group", "domain", "source", "picked"))
+    known = (record.get(name) for name in ("group", "domain", "source"))
     # An empty cell of a CSV file says nothing, and is no group of its own.
-    about = (None if said in (None, "") else str(said) for said in known)
-    return Pair(a, b, str(label).strip() == "1", *about)
+    group, domain, source = (None if said in (None, "") else str(said) for said in known)
+    same, picked = str(label).strip() == "1", _picked(record.get("picked"), where)
+    return Pair(a, b, same, group, domain, source, picked)
+
+
+def _picked(said: Any, where: str) -> Picked | None:
+    if said in (None, ""):
+        return None
+    try:
+        return Picked(str(said["how"]), str(said["scorer"]), float(said["least"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{where}: picked is what semcache label writes, not {said!r:.60}"
+        ) from error
 
 
 def unique_texts(pairs: Iterable[Pair]) -> list[str]:

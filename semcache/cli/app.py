@@ -13,6 +13,7 @@ from semcache.cli.doctor import doctor
 from semcache.cli.eval import eval_pairs
 from semcache.cli.explain import explain
 from semcache.cli.invalidate import invalidate
+from semcache.cli.label import label
 from semcache.cli.options import examples
 from semcache.cli.replay import replay
 from semcache.cli.stats import stats
@@ -84,6 +85,12 @@ _add(
     "semcache tune pairs.csv --out calibration.json --html report.html",
     "semcache tune pairs.jsonl labels.jsonl --max-wrong 0.02 --prior 0.2 --png report.png",
     "semcache tune pairs.jsonl.gz --scorer cosine --without-veto tense --json",
+)  # fmt: skip
+_add(
+    MEASURE, "label", label,
+    "semcache label pairs.csv --out labels.jsonl",
+    "semcache label --from-cache --url sqlite:///cache.db --from 0.75",
+    "semcache label pairs.jsonl --pick near --calibration calibration.json --limit 50",
 )  # fmt: skip
 _add(
     LOOK, "explain", explain,

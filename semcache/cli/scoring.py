@@ -76,12 +76,25 @@ def models(scorer: str, alpha: float | None, embedder_path: Path | None) -> Mode
     return Models(chosen, LocalEmbedder(embedder_path), verifier)
 
 
+def usual_vetoes(scorer: str) -> frozenset[str]:
+    """The vetoes that the scorer of that name is shipped with; all where it is not shipped."""
+    from semcache.decision.calibration import shipped
+    from semcache.decision.vetoes import ALL
+    from semcache.errors import SemcacheError
+
+    try:
+        return frozenset(shipped(scorer).vetoes)
+    except SemcacheError:
+        return ALL
+
+
 def score_pairs(
     pairs: Sequence[Pair],
     using: Models,
     *,
     compare: Sequence[Scorer] = (),
     choosing_share: float = 0.0,
+    counts: Callable[[Pair], bool] = lambda pair: True,
     bar: Progress,
 ) -> list[Scored]:
     """Every pair with the value of the scorer, and of those to ``compare`` it with."""
@@ -108,6 +121,7 @@ def score_pairs(
         lambda texts: in_batches(using.embedder.embed, texts, "embedding"),
         scorers=list(scorers.values()),
         choosing_share=choosing_share,
+        counts=counts,
         verify=None
         if verifier is None
         else lambda some: in_batches(verifier.score, some, "verifying").tolist(),

@@ -73,24 +73,25 @@ def tune(
     """
     from semcache.cache import DEFAULT_MAX_WRONG
     from semcache.cli.console import fail, print_json, progress
-    from semcache.cli.scoring import models, score_pairs
+    from semcache.cli.scoring import models, score_pairs, usual_vetoes
     from semcache.decision.scorers import CosineScorer, HybridScorer
     from semcache.errors import CalibrationError
     from semcache.evaluate import read_pairs
     from semcache.tuning.charts import draw_png, require_matplotlib
     from semcache.tuning.findings import findings
-    from semcache.tuning.fit import Goal, fit
+    from semcache.tuning.fit import Goal, counts, fit
     from semcache.tuning.support import NotEnoughLabels, support_of
 
     if png is not None or html is not None:
         require_matplotlib()
     using = models(scorer, alpha, embedder_path)
+    usual = usual_vetoes(using.scorer.name)
     goal = Goal(
         max_wrong=DEFAULT_MAX_WRONG if max_wrong is None else max_wrong,
         confidence=confidence,
         prior=prior,
         choosing_share=choose_on,
-        vetoes=_vetoes(using.scorer.name, without_veto or ()),
+        vetoes=usual - _checked(without_veto or ()),
     )
     labelled = _merged({path: read_pairs(path, limit) for path in pairs})
     with progress(quiet=json) as bar:
@@ -99,6 +100,7 @@ def tune(
             using,
             compare=(CosineScorer(), HybridScorer()),
             choosing_share=choose_on,
+            counts=lambda pair: counts(pair, goal, scorer=using.scorer.name, usual=usual),
             bar=bar,
         )
     names = ", ".join(path.name for path in pairs)
@@ -149,19 +151,13 @@ def tune(
         raise typer.Exit(NOT_SUPPORTED)
 
 
-def _vetoes(scorer: str, without: Sequence[str]) -> frozenset[str]:
-    """The vetoes that the scorer is shipped with, or all, less those switched off."""
-    from semcache.decision.calibration import shipped
+def _checked(names: Sequence[str]) -> frozenset[str]:
     from semcache.decision.vetoes import ALL
-    from semcache.errors import CalibrationError, ConfigurationError
+    from semcache.errors import ConfigurationError
 
-    if unknown := sorted(set(without) - ALL):
+    if unknown := sorted(set(names) - ALL):
         raise ConfigurationError(f"no veto named {unknown[0]!r}; there are {sorted(ALL)}")
-    try:
-        usual = frozenset(shipped(scorer).vetoes)
-    except CalibrationError:
-        usual = ALL
-    return usual - frozenset(without)
+    return frozenset(names)
 
 
 def _merged(files: dict[Path, list[Pair]]) -> list[Pair]:

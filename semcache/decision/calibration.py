@@ -298,11 +298,14 @@ def calibrate(
     start: float | None = None,
     prior: float | None = None,
     verifier: str | None = None,
+    sampled: bool = False,
 ) -> Calibration:
     """Evidence from labelled pairs, each as (score, whether vetoed, whether the same answer).
 
     ``grid``: the thresholds to measure, fixed before looking at any label. ``floor``, ``prior``,
     ``verifier``: see there. ``start``: likewise, chosen without the labels of these pairs.
+    ``sampled``: the pairs are a sample of what would be served, so that none wrong among them says
+    something; of other pairs it would only say how they were collected.
 
     Raises:
         CalibrationError: no pairs, or all of one label.
@@ -310,7 +313,7 @@ def calibrate(
     """
     pairs = list(scored)
     positives = sum(same for _, _, same in pairs)
-    if not 0 < positives < len(pairs):
+    if not 0 < positives < len(pairs) + sampled:
         raise CalibrationError(
             f"{len(pairs)} pairs of which {positives} are positive; a calibration needs pairs of "
             "both labels"

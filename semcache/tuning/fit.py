@@ -4,7 +4,8 @@ Three things are chosen without a look at the labels of the evidence:
 
 * the *grid* of thresholds: ranks of the scores in the choosing part, so that it is as fine as the
   scores are dense, whatever the scorer's scale;
-* the *floor*: the score above which ``1 - FLOOR_QUANTILE`` of the pairs without a veto lie;
+* the *floor*: the score above which ``1 - FLOOR_QUANTILE`` of the pairs without a veto lie, and
+  nothing below where ``semcache label`` sampled;
 * the *start* of the sequence of tests: the threshold whose bound would be lowest if the evidence
   came out as the choosing part did. Without a choosing part there is none, and the sequence begins
   where enough pairs are served (see ``decision/calibration.py``).
@@ -21,11 +22,13 @@ from semcache.decision.calibration import Calibration, calibrate
 from semcache.decision.shift import shifted_upper
 from semcache.decision.vetoes import ALL
 from semcache.errors import ConfigurationError
+from semcache.evaluate import Pair
 from semcache.tuning.measure import Scored
 
 CHOOSING_SHARE = 0.3
 FLOOR_QUANTILE = 0.05
 GRID_SIZE = 200
+SERVED = "served"
 # Thresholds are kept to this many decimals: finer than any float32 cosine is reproducible.
 DECIMALS = 5
 
@@ -63,6 +66,21 @@ class Goal:
             raise ConfigurationError(f"no veto named {unknown[0]!r}; there are {sorted(ALL)}")
 
 
+def counts(pair: Pair, goal: Goal, *, scorer: str, usual: frozenset[str]) -> bool:
+    """Whether a pair may be evidence for that scorer.
+
+    All may, except those that ``semcache label`` picked by their score: ``near`` ones are no
+    sample of anything. ``served`` ones are a sample of what that scorer serves with its ``usual``
+    vetoes, so they say nothing about another scorer, about pairs that one of these vetoes kept
+    out, or about how many of *all* pairs are served, which a prior needs.
+    """
+    picked = pair.picked
+    if picked is None:
+        return True
+    sampled = picked.how == SERVED and picked.scorer == scorer
+    return sampled and goal.prior is None and usual <= goal.vetoes
+
+
 def fit(
     scored: Sequence[Scored],
     goal: Goal,
@@ -83,18 +101,21 @@ def fit(
         evidence, scorer, goal.vetoes
     )
     grid = _grid(seen)
+    picked = [one.pair.picked.least for one in [*choosing, *evidence] if one.pair.picked]
+    floor = max([_floor(seen, grid), *picked])
     return calibrate(
         [(one.values[scorer], one.vetoed(goal.vetoes), one.pair.same) for one in evidence],
         scorer=scorer,
         encoder=encoder,
         vetoes=sorted(goal.vetoes),
         grid=grid,
-        floor=_floor(seen, grid),
+        floor=floor,
         confidence=goal.confidence,
         made_from=made_from,
-        start=_start(choosing, len(evidence), grid, scorer, goal),
+        start=_start(choosing, len(evidence), [t for t in grid if t >= floor], scorer, goal),
         prior=goal.prior,
         verifier=verifier,
+        sampled=bool(picked),
     )
 
 
@@ -151,5 +172,4 @@ def _start(
             confidence=goal.confidence,
         )
 
-    floor = _floor(sorted([*right, *wrong]), grid)
-    return min((threshold for threshold in grid if threshold >= floor), key=foretold)
+    return min(grid, key=foretold)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from semcache.evaluate import Vectors
 
 TOLD_EVERY = 50
-# How ``semcache label`` came to ask for a pair: because it was near the threshold.
-NEAR = "near"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +28,7 @@ class Scored:
         values: of every scorer, by its name.
         lexical: the normalised BM25, in [0, 1].
         fired: all vetoes against it, whether they are switched on or not.
-        choosing, evidence: which part it is in. Neither: its label was asked for because it is near
-            the threshold; such pairs are a biased sample, and are only shown.
+        choosing, evidence: which part it is in. Neither: it is only shown.
     """
 
     pair: Pair
@@ -54,12 +51,14 @@ def measure(
     scorers: Sequence[Scorer],
     choosing_share: float,
     verify: Callable[[Sequence[tuple[str, str]]], Sequence[float]] | None = None,
+    counts: Callable[[Pair], bool] = lambda pair: pair.picked is None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> list[Scored]:
     """Score all pairs with all scorers, against the corpus that their texts make.
 
     ``embed`` gives unit vectors of unique texts; ``verify`` a verifier's logits of pairs, where a
-    scorer needs them; ``advance`` is told now and then how many pairs are done.
+    scorer needs them; ``counts`` says which pairs may be chosen on or be evidence; ``advance`` is
+    told now and then how many pairs are done.
     """
     texts = unique_texts(pairs)
     vectors = dict(zip(texts, embed(texts), strict=True))
@@ -74,7 +73,7 @@ def measure(
         entry = Entry(id="0" * 32, scope="0" * 32, query=pair.b, answer=None, created=0.0)
         found = [Found(entry, cosine, terms(pair.b), "vector", logit)]
         words = terms(pair.a)
-        sampled = pair.picked != NEAR
+        counted = counts(pair)
         choosing = chooses(component, choosing_share)
         scored.append(
             Scored(
@@ -86,8 +85,8 @@ def measure(
                     for scorer in scorers
                 },
                 fired=vetoes(pair.a, pair.b, ALL),
-                choosing=sampled and choosing,
-                evidence=sampled and not choosing,
+                choosing=counted and choosing,
+                evidence=counted and not choosing,
             )
         )
         if len(scored) % TOLD_EVERY == 0:

@@ -27,7 +27,7 @@ def key_figures(found: Findings) -> list[tuple[str, str]]:
         ("asked for", f"max_wrong {support.max_wrong:g}, confidence {support.confidence:.0%}"),
         ("prior", "as in the pairs" if support.prior is None else f"{support.prior:g}"),
         ("pairs", f"{found.pairs:,}, {found.positives:,} true"),
-        ("parts", f"{found.choosing:,} to choose on, {found.evidence:,} as evidence"),
+        ("parts", _parts(found)),
         ("scorer", found.scorer),
         ("encoder", calibration.encoder or "–"),
     ]
@@ -44,3 +44,9 @@ def key_figures(found: Findings) -> list[tuple[str, str]]:
         ),
     ]
     return figures
+
+
+def _parts(found: Findings) -> str:
+    said = f"{found.choosing:,} to choose on, {found.evidence:,} as evidence"
+    shown = found.pairs - found.choosing - found.evidence
+    return f"{said}, {shown:,} only shown (picked by their score)" if shown else said

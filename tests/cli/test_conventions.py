@@ -12,8 +12,8 @@ import pytest
 from tests.cli.conftest import REPOSITORY, Cli
 
 COMMANDS = (
-    "demo", "eval", "replay", "tune", "explain", "stats", "doctor", "export", "import", "invalidate",
-    "vacuum",
+    "demo", "eval", "replay", "tune", "label", "explain", "stats", "doctor", "export", "import",
+    "invalidate", "vacuum",
 )  # fmt: skip
 LOOKING = (("stats",), ("explain", "Hi"), ("export", "out.jsonl"))
 CHANGING = (("invalidate", "--all", "--yes"), ("vacuum",))
