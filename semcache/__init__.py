@@ -19,30 +19,46 @@ from semcache.errors import (
     StreamInterrupted,
 )
 from semcache.observe.events import Event
+from semcache.observe.learning import LiveRate
 from semcache.observe.metrics import CacheStats
 from semcache.outcome import Decision, Hit, Recorded
 from semcache.request import Request
 from semcache.scope import Scope
 
 if TYPE_CHECKING:
+    from semcache.judges import (
+        AnswerJudge,
+        Compared,
+        EmbeddingJudge,
+        ExactJudge,
+        VerifierJudge,
+    )
+    from semcache.online.grey import GreyPair, GreyZone
     from semcache.policy import CachePolicy
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AnswerError",
+    "AnswerJudge",
     "CacheInfo",
     "CachePolicy",
     "CacheStats",
     "Cached",
     "CalibrationError",
     "Codec",
+    "Compared",
     "ConfigurationError",
     "Decision",
     "EmbeddingError",
+    "EmbeddingJudge",
     "Entry",
     "Event",
+    "ExactJudge",
+    "GreyPair",
+    "GreyZone",
     "Hit",
+    "LiveRate",
     "ModelMismatch",
     "Price",
     "Recorded",
@@ -54,14 +70,28 @@ __all__ = [
     "StoreUnavailable",
     "StreamInterrupted",
     "Usage",
+    "VerifierJudge",
     "cached",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # The policy's word lists take as long to read as half of the rest, and it is opt-in.
-    if name == "CachePolicy":
-        from semcache.policy import CachePolicy
+# What is opt-in is imported when it is used: the policy's word lists alone take as long to read as
+# half of the rest.
+_LATER = {
+    "AnswerJudge": "semcache.judges",
+    "CachePolicy": "semcache.policy",
+    "Compared": "semcache.judges",
+    "EmbeddingJudge": "semcache.judges",
+    "ExactJudge": "semcache.judges",
+    "GreyPair": "semcache.online.grey",
+    "GreyZone": "semcache.online.grey",
+    "VerifierJudge": "semcache.judges",
+}
 
-        return CachePolicy
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'semcache' has no attribute {name!r}")

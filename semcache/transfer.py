@@ -224,7 +224,8 @@ def _put(cache: SemanticCache, line: Mapping[str, Any]) -> int:
     vector = None if line.get("vector") is None else _read_vector(line["vector"])
     entry_terms = tuple(line.get("terms") or terms(entry.query))
     embedder = cache.embedder
-    if embedder is None or entry.fingerprint == embedder.fingerprint:
+    plain_note = entry.source == "note" and vector is None
+    if embedder is None or entry.fingerprint == embedder.fingerprint or plain_note:
         cache.store.put(entry, vector, entry_terms)
         return 0
     try:

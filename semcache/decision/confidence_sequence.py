@@ -162,20 +162,25 @@ class ConfidenceSequence:
         return seen
 
 
+# Rates are averaged with the weight of Beta(1, 19), which expects one in twenty. Any weight is
+# valid; this one wants two hits before it says anything about 1 %, where a uniform one wants one.
+_PRIOR = 19.0
+
+
 def lower_limit_of_counts(hits: int, n: int, confidence: float = CONFIDENCE) -> float:
     """A lower limit on a rate that holds at all times, from the counts alone.
 
     For observations whose order is not known, such as reports, which come in long after the serve
-    that they are about. Robbins' mixture (Ann. Math. Statist. 41 (1970) 1397-1409) with a uniform
-    prior: the likelihood of the counts averaged over all rates, over their likelihood at the rate
-    ``m``, exceeds ``1 / (1 - confidence)`` with at most that probability if ``m`` is true. More
+    that they are about. Robbins' mixture (Ann. Math. Statist. 41 (1970) 1397-1409): the likelihood
+    of the counts averaged over all rates, over their likelihood at the rate ``m``, ever exceeds
+    ``1 / (1 - confidence)`` with at most the probability ``1 - confidence`` if ``m`` is true. More
     hits only raise the limit, so hits that are not known yet leave it valid.
 
     Raises:
         ConfigurationError: not counts.
 
     >>> lower_limit_of_counts(0, 100), round(lower_limit_of_counts(10, 100), 3)
-    (0.0, 0.029)
+    (0.0, 0.033)
     """
     if not 0 <= hits <= n:
         raise ConfigurationError(f"{hits} hits of {n} cannot be")
@@ -183,7 +188,7 @@ def lower_limit_of_counts(hits: int, n: int, confidence: float = CONFIDENCE) -> 
         return 0.0
     misses = n - hits
     needed = -math.log1p(-confidence)
-    mixture = math.lgamma(hits + 1) + math.lgamma(misses + 1) - math.lgamma(n + 2)
+    mixture = _log_beta(hits + 1, misses + _PRIOR) - _log_beta(1, _PRIOR)
 
     def ruled_out(m: float) -> bool:
         return mixture - hits * math.log(m) - misses * math.log1p(-m) >= needed
@@ -198,3 +203,7 @@ def lower_limit_of_counts(hits: int, n: int, confidence: float = CONFIDENCE) -> 
         else:
             high = middle
     return low
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from semcache.online.notes import Label, label_note, label_scope, said
+from semcache.online.notes import Label, label_note, label_scope, mark, mark_id, said
 from semcache.steps import Embed, Steps, StoreCall
 from semcache.stores.base import Selection
 
@@ -81,6 +81,9 @@ def _note_pair(engine: Engine, hit: Hit, label: Label, vector: Vector | None) ->
     if known is not None and (vector is None or known.fingerprint == note.fingerprint):
         return False
     yield StoreCall("put", (note, vector, ()))
+    if label == "wrong":
+        here = mark(engine.keys, hit.decision.scope, hit.entry, engine.clock())
+        yield StoreCall("put", (here, None, ()))
     return known is None
 
 
@@ -128,6 +131,14 @@ def unreported(
 
     assert engine.embedder is not None
     now = engine.clock()
+    failed = object()
+    # Nearly always there are none, and to know that takes a fraction of a search.
+    marked = mark_id(engine.keys, prepared.scope)
+    known = yield from engine.store(failed, "get", marked, now)
+    if known is None or known is failed:
+        return result if known is None else None
+    # In use, so that a full store drops it last.
+    yield from engine.store(None, "touch", marked, now)
     place = label_scope(engine.keys, prepared.scope, "wrong")
     near: SearchResult | None = yield from engine.store(
         None, "search", place, engine.embedder.fingerprint, prepared.vector, (), NEAREST, now

@@ -152,20 +152,25 @@ class Grey:
     def work(self) -> None:
         """Verify what waits, as far as the budget goes. The rest waits for the next one's visit."""
         while True:
+            now = self._engine.clock()
             with self._lock:
-                if not self._queue or not self._affordable():
+                if not self._queue or not self._affordable(now):
                     return
+                # Spent before it is known whether it is needed: others are at work here, too.
+                self._spent.append(now)
                 waiting = self._queue.popleft()
-            pair = self._doubtful(waiting)
-            if pair is None:
-                continue
+            asked = True
             try:
-                self._settle(waiting, pair)
+                pair = self._doubtful(waiting)
+                asked = pair is not None and self._settle(waiting, pair)
             except BaseException as error:
                 self._said(waiting, "errors", type(error).__name__)
+            if not asked:
+                with self._lock:
+                    if now in self._spent:  # or the hour is over, or the process was forked
+                        self._spent.remove(now)
 
-    def _affordable(self) -> bool:
-        now = self._engine.clock()
+    def _affordable(self, now: float) -> bool:
         while self._spent and not 0 <= now - self._spent[0] < HOUR_S:
             self._spent.popleft()
         return len(self._spent) < self._zone.per_hour
@@ -194,16 +199,16 @@ class Grey:
                 self._pairs.popitem(last=False)
         return found
 
-    def _settle(self, waiting: _Waiting, judged: Judged) -> None:
+    def _settle(self, waiting: _Waiting, judged: Judged) -> bool:
+        """Have a pair verified; false where that was not needed any more."""
         entry: Entry | None = self._run(self._still_wanted(waiting, judged))
         if entry is None:
-            return
-        with self._lock:
-            self._spent.append(self._engine.clock())
+            return False
         said = self._ask(waiting, judged, entry)
         if said:
             self._run(self._alias(waiting, judged))
         self._said(waiting, "undecided" if said is None else "confirmed" if said else "refused")
+        return True
 
     def _still_wanted(self, waiting: _Waiting, judged: Judged) -> Steps[Entry | None]:
         """The entry in question, unless it is gone, forbidden, or not needed any more."""

@@ -61,6 +61,25 @@ def label_note(
     )
 
 
+def mark(keys: Keys, scope: str, entry: Entry, now: float) -> Entry:
+    """The note that there are ``wrong`` notes about ``scope``: one ``get`` instead of a search."""
+    return Entry(
+        id=mark_id(keys, scope),
+        scope=label_scope(keys, scope, "wrong"),
+        query="",
+        answer=encode_answer({}),
+        created=now,
+        namespace=entry.namespace,
+        tenant=entry.tenant,
+        source="note",
+    )
+
+
+def mark_id(keys: Keys, scope: str) -> str:
+    """Id of the ``mark`` of a scope."""
+    return keys.entry(label_scope(keys, scope, "wrong"), "mark")
+
+
 def live_note(id: str, scope: str, namespace: str, state: dict[str, Any], now: float) -> Entry:
     """The note of a state of the watch."""
     return Entry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random as chance
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from semcache.online import feedback
 from semcache.online.backroom import Backroom
 from semcache.online.grey import Grey, GreyZone
 from semcache.online.live import LiveRates
-from semcache.online.shadow import Shadow
+from semcache.online.shadow import Shadow, chosen_judge
 from semcache.steps import Steps
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ class Online:
 
     Args:
         run: performs steps in the calling thread.
-        judge: compares answers; ``None``: no samples.
+        judge: compares answers; default: by the cosine of their embeddings.
         grey: what to do with doubtful pairs; ``None``: nothing.
-        random: uniform in [0, 1).
+        random: uniform in [0, 1); default: Python's, which a forked child seeds anew.
     """
 
     def __init__(
@@ -43,16 +44,23 @@ class Online:
         run: Callable[[Any], Any],
         *,
         max_wrong: float,
+        shadow_rate: float,
         judge: AnswerJudge | None,
         grey: GreyZone | None,
-        random: Callable[[], float],
+        random: Callable[[], float] | None,
     ) -> None:
         self._engine = engine
         self._run = run
         self.backroom = Backroom()
         self.rates = LiveRates(engine, max_wrong)
         self.shadow = Shadow(
-            engine, self.rates, self.backroom, run, judge=judge, random=random, max_wrong=max_wrong
+            engine,
+            self.rates,
+            self.backroom,
+            run,
+            judge=chosen_judge(judge, engine.embedder, shadow_rate),
+            random=random or chance.random,
+            max_wrong=max_wrong,
         )
         self.grey = None if grey is None else Grey(engine, grey, self.backroom, run)
 

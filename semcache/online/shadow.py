@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from semcache.answer_text import text_of
-from semcache.errors import ConfigurationError
 from semcache.fork import after_fork_in_child
 from semcache.judges import AnswerJudge, Compared, EmbeddingJudge, checked
 from semcache.observe.events import Event, log
@@ -251,28 +250,20 @@ class Shadow:
         log.warning("a shadow sample was lost, %s", reason)
 
 
-def checked_rate(rate: float) -> float:
-    """``rate``, if it is a share. Raises ``ConfigurationError``."""
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.0 <= rate <= 1.0:
-        raise ConfigurationError(
-            f"shadow_rate is the share of hits that go to the model anyway, between 0 and 1 "
-            f"(0.01 = 1 %), not {rate!r:.40}"
-        )
-    return float(rate)
-
-
-def chosen_judge(judge: AnswerJudge | None, embedder: Embedder | None) -> AnswerJudge | None:
+def chosen_judge(
+    judge: AnswerJudge | None, embedder: Embedder | None, shadow_rate: float
+) -> AnswerJudge | None:
     """The judge that was given, or one by the cache's own embedder; ``None`` without either."""
     if judge is not None:
         return checked(judge)
-    return None if embedder is None else EmbeddingJudge(embedder)
-
-
-def checked_way(way: str) -> str:
-    """``way``, if it is one. Raises ``ConfigurationError``."""
-    if way not in ("inline", "background"):
-        raise ConfigurationError(f'shadow must be "inline" or "background", not {way!r:.40}')
-    return way
+    if embedder is None:
+        return None
+    if shadow_rate > 0.0:
+        log.warning(
+            "shadow samples are compared by EmbeddingJudge, which does not see details; for a live "
+            "rate to rely on pass judge= (docs/online.md)"
+        )
+    return EmbeddingJudge(embedder)
 
 
 def or_stored(fresh: Generator[T, None, None], spare: Spare) -> Generator[T, None, None]:
