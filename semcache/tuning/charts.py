@@ -24,6 +24,7 @@ FALSE, FALSE_VETOED = "#D55E00", "#F4C6A2"
 THIRD, FOURTH, INK, FAINT = "#009E73", "#CC79A7", "#222222", "#8A8A8A"
 LINES = {"cosine": (FAINT, ":"), "hybrid": (FOURTH, "--")}
 DPI = 110
+FEWEST_ROWS = 7
 STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
     "font.size": 9.5,
@@ -124,8 +125,8 @@ def distribution(ax: Axes, found: Findings, name: str) -> None:
     if name == found.scorer:
         _mark_threshold(ax, found)
     ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
-    ax.set_title(f"What {name} sees")
-    ax.set_xlabel(f"{name} score")
+    ax.set_title(f"What {family(name)} sees")
+    ax.set_xlabel(f"{family(name)} score")
     ax.set_ylabel("pairs (false ones downwards)")
     ax.legend(loc="upper left", ncols=2, columnspacing=1.0, handlelength=1.2)
 
@@ -165,13 +166,15 @@ def bound(ax: Axes, found: Findings) -> None:
         ax.plot([support.at.served], [support.at.upper], "o" if kept else "X", color=INK,
                 markersize=7, label=f"{'chosen' if kept else 'failed'} at "
                 f"{support.at.threshold:.3f}: {support.at.upper:.2%}")  # fmt: skip
-    highest = max([support.max_wrong * 5, 1.25 * (support.at.upper if support.at else 0)])
-    ax.set_ylim(0, min(1.0, max(highest, 1.1 * max(measured, default=0))))
-    ax.set_xlim(left=0)
+    highest = min(1.0, max(5 * support.max_wrong, 1.6 * (support.at.upper if support.at else 0)))
+    ax.set_ylim(0, highest)
+    # What lies beyond is not worth the room: from there on the bound only grows.
+    shown = [p.served for p in points if p.upper <= highest]
+    ax.set_xlim(0, 1.06 * max(shown or served, default=1))
     ax.yaxis.set_major_formatter(_percent)
     ax.set_title("The bound: wrong share of what is served")
     ax.set_xlabel("pairs served (evidence), strictest threshold first")
-    ax.legend(loc="upper right")
+    ax.legend(loc="upper center", frameon=True, facecolor="white", edgecolor="none", framealpha=0.9)
 
 
 def precision_recall(ax: Axes, found: Findings) -> None:
@@ -179,12 +182,12 @@ def precision_recall(ax: Axes, found: Findings) -> None:
     for name, curve in found.curves.items():
         color, line = LINES.get(name, (THIRD, "-."))
         ap = found.rankings[name].average_precision
-        label = f"{name} alone" + ("" if ap is None else f" (AP {ap:.3f})")
+        label = f"{family(name)} alone" + ("" if ap is None else f" (AP {ap:.3f})")
         ax.plot(curve.recall, curve.precision, color=color, linestyle=line, linewidth=1.5,
                 label=label)  # fmt: skip
     decision = found.decision_curve
     ax.plot(decision.recall, decision.precision, color=TRUE, linewidth=2.2,
-            label=f"{found.scorer} with vetoes")  # fmt: skip
+            label=f"{family(found.scorer)} with vetoes")  # fmt: skip
     if found.served_positive_share is not None and found.support.at is not None:
         at, share = found.support.at, found.served_positive_share
         ax.plot([share], [1 - at.wrong / at.served], "o", color=INK, markersize=7,
@@ -203,9 +206,10 @@ def precision_recall(ax: Axes, found: Findings) -> None:
 def reliability(ax: Axes, found: Findings) -> None:
     """Foretold P(same answer) against what came true, with and without the vetoes."""
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":", label="perfect")
+    name = family(found.scorer)
     for shown, color, mark, label in (
-        (found.reliability_alone, FALSE, "s", f"{found.scorer} alone"),
-        (found.reliability, TRUE, "o", f"{found.scorer} with vetoes"),
+        (found.reliability_alone, FALSE, "s", f"{name} alone"),
+        (found.reliability, TRUE, "o", f"{name} with vetoes"),
     ):
         if shown.ece is None:
             continue
@@ -268,7 +272,10 @@ def veto_effects(ax: Axes, found: Findings) -> None:
         (v for v in found.vetoes if v.right_alone or v.wrong_alone),
         key=lambda v: v.right_alone + v.wrong_alone,
     )
-    places = range(len(shown))
+    # A few bars stay as thin as many, at the top; the legend is at the bottom.
+    rows = max(len(shown), FEWEST_ROWS)
+    places = range(rows - len(shown), rows)
+    ax.set_ylim(-0.7, rows - 0.3)
     ax.barh(places, [-v.wrong_alone for v in shown], color=FALSE, label="wrong, stopped")
     ax.barh(places, [v.right_alone for v in shown], color=TRUE, label="right, lost")
     most = max([1, *(max(v.right_alone, v.wrong_alone) for v in shown)])
@@ -287,7 +294,8 @@ def veto_effects(ax: Axes, found: Findings) -> None:
     if shown:
         ax.legend(loc="lower right")
     else:
-        ax.text(0, 0, "no veto alone keeps a pair from being served", ha="center", color=FAINT)
+        ax.text(0, rows / 2, "no veto alone keeps a pair from being served", ha="center",
+                color=FAINT)  # fmt: skip
 
 
 def distributions(found: Findings) -> Sequence[tuple[str, Draw]]:
@@ -297,6 +305,15 @@ def distributions(found: Findings) -> Sequence[tuple[str, Draw]]:
         return lambda ax, all_of_it: distribution(ax, all_of_it, name)
 
     return [(name, of(name)) for name in found.distributions]
+
+
+def family(scorer: str) -> str:
+    """A scorer's name without the revision of what it learned.
+
+    >>> family("learned-f2a4489961ae")
+    'learned'
+    """
+    return scorer.partition("-")[0]
 
 
 def _at_prior(found: Findings) -> str:

@@ -35,6 +35,10 @@ th { color: #5f5f5f; font-weight: 600; } td.text { overflow-wrap: anywhere; min-
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 """
 
+DISTRIBUTION = (
+    "Upwards the true matches by the score of {}, downwards the false ones; pale is what a veto "
+    "refuses."
+)
 CAPTIONS = {
     "bound": "From left to right ever more is served. The dotted line is what you asked for; "
     "testing goes on as long as the upper bound stays under it.",
@@ -62,8 +66,7 @@ def page(found: Findings, *, title: str, refusal: str | None) -> str:
         '<h2>Pictures</h2><div class="charts">',
         *(
             _figure(
-                found, draw, f"Upwards the true matches of {name}'s value, downwards the false "
-                "ones; pale is what a veto refuses.", f"Distribution of {name}",
+                found, draw, DISTRIBUTION.format(charts.family(name)), f"Distribution of {name}"
             )
             for name, draw in charts.distributions(found)
         ),
