@@ -64,8 +64,13 @@ def decode_payload(payload: bytes) -> Payload:
         StoreError: not a payload, or one of a newer version of semcache.
     """
     try:
-        # Given bytes, json.loads would first guess their encoding, which takes longer than reading.
-        return payload_from_json(json.loads(payload.decode()))
+        # json.loads would look for white space around it, and guess the encoding of bytes, both of
+        # which take longer than reading.
+        text = payload.decode()
+        document, end = _read_json(text)
+        if end != len(text):
+            raise StoreError(_UNREADABLE)
+        return payload_from_json(document)
     except (ValueError, RecursionError) as error:
         raise StoreError(_UNREADABLE) from error
 
@@ -88,6 +93,7 @@ def payload_from_json(document: Any) -> Payload:
         raise StoreError(_UNREADABLE) from error
 
 
+_read_json = json.JSONDecoder().raw_decode
 _UNREADABLE = "a stored answer cannot be read (not a semcache payload); invalidate it"
 
 

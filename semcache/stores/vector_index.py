@@ -53,6 +53,11 @@ GRAPH_CONNECTIVITY = 24
 GRAPH_EXPANSION_ADD = 128
 GRAPH_EXPANSION_SEARCH = 96
 
+# A small graph needs less for the same recall: 0.99 with 64 at 20,000 of those harder vectors, in
+# half the time.
+SMALL_GRAPH = 16_384
+SMALL_EXPANSION_SEARCH = 64
+
 
 def checked(vector: Any, dimension: int | None = None) -> Vector:
     """``vector`` as contiguous float32, bit for bit what the store keeps.
@@ -240,6 +245,8 @@ class Partition:
             return []
         # The dead are asked for on top; if they are many, the store asks again for more.
         wanted = min(count + min(len(self._dead), TAIL_LIMIT), len(self._graph))
+        small = len(self._graph) <= SMALL_GRAPH
+        self._graph.expansion_search = SMALL_EXPANSION_SEARCH if small else GRAPH_EXPANSION_SEARCH
         matches = self._graph.search(query, wanted, threads=1)
         pairs = zip(matches.distances.tolist(), matches.keys.tolist(), strict=True)
         return [(1.0 - distance, key) for distance, key in pairs if key not in self._dead]
@@ -310,7 +317,6 @@ class Partition:
         if graph.ndim != dimension or str(graph.dtype) != str(new_graph(dimension).dtype):
             raise ValueError(f"a graph of {graph.ndim} dimensions, not {dimension}")
         graph.expansion_add = GRAPH_EXPANSION_ADD
-        graph.expansion_search = GRAPH_EXPANSION_SEARCH
         partition = cls(dimension)
         partition._graph = graph
         partition._graph_last = partition.last = last

@@ -170,8 +170,17 @@ def texts_to_column(texts: Sequence[str]) -> str:
 
 
 def texts_from_column(column: str | None) -> tuple[str, ...]:
-    """The texts that ``texts_to_column`` was given."""
-    return () if column is None or column == "[]" else tuple(json.loads(column))
+    """The texts that ``texts_to_column`` was given.
+
+    >>> texts_from_column(texts_to_column(["e-1", "", 'say "x","y"', "\\\\"]))
+    ('e-1', '', 'say "x","y"', '\\\\')
+    """
+    if column is None or column == "[]":
+        return ()
+    if "\\" in column:
+        return tuple(json.loads(column))
+    # Nothing is escaped, so every quotation mark is one of ours: ten times as fast.
+    return tuple(column[2:-2].split('","'))
 
 
 # Few distinct ones, read with every exact hit: 2 us each to parse.

@@ -8,12 +8,12 @@ Everything is read in one view of the file, in as few statements as can be: abou
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from semcache.candidates import CorpusStats, Found, SearchResult
-from semcache.entry import Entry
+from semcache.entry import CLOCK_TOLERANCE_S, Entry
 from semcache.errors import EmbeddingError
 from semcache.stores.limits import OVER_FETCH
 from semcache.stores.postings import by_rare_terms, rare_first
@@ -59,29 +59,70 @@ _PLACE = (
 
 
 @lru_cache(maxsize=64)
-def _select(columns: str, tables: str, term: str, width: int) -> str:
+def _select(columns: str, tables: str, scope: str, term: str, width: int) -> str:
     """The statement for ``width`` values of ``term`` in a scope; few different ones are made."""
-    return f"SELECT {columns} FROM {tables} WHERE scope_id = ? AND {term} IN ({marks([0] * width)})"
+    return f"SELECT {columns} FROM {tables} WHERE {scope} = ? AND {term} IN ({marks([0] * width)})"
 
 
-_STATE = ("e.seq, e.quarantined, u.hits", "entries e JOIN uses u ON u.seq = e.seq", "e.seq")
+# "+": found by number, and then compared, instead of looked up in the index by scope as well.
+_STATE = (
+    "e.seq, e.quarantined, u.hits",
+    "entries e JOIN uses u ON u.seq = e.seq",
+    "+e.scope_id",
+    "e.seq",
+)
 _ROW = (
     f"{ENTRY_COLUMNS.format(answer='NULL')}, e.seq, e.terms, e.part_id, v.vector",
     "entries e JOIN uses u ON u.seq = e.seq LEFT JOIN vectors v ON v.seq = e.seq",
+    "+e.scope_id",
     "e.seq",
 )
-_FREQUENCIES = ("term, df", "terms", "term")
-_POSTINGS = ("term, seq", "postings", "term")
+_FREQUENCIES = ("term, df", "terms", "scope_id", "term")
+_POSTINGS = ("term, seq", "postings", "scope_id", "term")
 
 
-@dataclass(frozen=True, slots=True)
 class Row:
     """What never changes of an entry's row (``hits`` and ``quarantined`` in ``entry`` do)."""
 
-    entry: Entry
-    terms: tuple[str, ...]
-    part_id: int | None
-    vector: bytes | None
+    __slots__ = ("_cells", "_entry", "_fingerprint", "_terms", "created", "expires")
+
+    def __init__(self, cells: Sequence[Any], fingerprint: str | None) -> None:
+        self._cells = cells
+        self._fingerprint = fingerprint
+        self._entry: Entry | None = None
+        self._terms: tuple[str, ...] | None = None
+        self.created: float = cells[4]
+        self.expires: float | None = cells[5]
+
+    # The rest is worked out when it is asked for: more rows are read than candidates returned.
+
+    @property
+    def entry(self) -> Entry:
+        if self._entry is None:
+            self._entry = entry_of(self._cells, self._fingerprint)
+        return self._entry
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        if self._terms is None:
+            self._terms = texts_from_column(self._cells[ENTRY_WIDTH + 1])
+        return self._terms
+
+    def vector_of(self, part_id: int) -> bytes | None:
+        """Its vector, where that belongs to this partition."""
+        vector: bytes | None
+        of_part, vector = self._cells[ENTRY_WIDTH + 2 :]
+        return vector if of_part == part_id else None
+
+    @property
+    def is_short(self) -> bool:
+        return len(self._cells[2]) <= REMEMBERED_CHARACTERS
+
+    def is_live(self, now: float) -> bool:
+        """``Entry.is_live``, before there is an entry."""
+        if not now >= self.created - CLOCK_TOLERANCE_S:
+            return False
+        return self.expires is None or now < self.expires
 
 
 class Rows:
@@ -108,7 +149,7 @@ class Rows:
         return found
 
     def keep(self, seq: int, row: Row) -> None:
-        if len(row.entry.query) <= REMEMBERED_CHARACTERS:
+        if row.is_short:
             if len(self._young) >= REMEMBERED_ROWS // 2:
                 self._old, self._young = self._young, {}
             self._young[seq] = row
@@ -221,7 +262,7 @@ class Search:
             counts.follow(self.newest, self.documents, added)
         return counts
 
-    def _among(self, what: tuple[str, str, str], values: Sequence[Any]) -> list[Any]:
+    def _among(self, what: tuple[str, str, str, str], values: Sequence[Any]) -> list[Any]:
         """The rows of this scope that have one of ``values``."""
         rows: list[Any] = []
         for batch in batches(values):
@@ -281,9 +322,7 @@ class Search:
         return [
             seq
             for seq in seqs
-            if (found := self.rows[seq]) is not None
-            and not found[1]
-            and found[0].entry.is_live(self.now)
+            if (found := self.rows[seq]) is not None and not found[1] and found[0].is_live(self.now)
         ]
 
     def _is_gone(self, seq: int) -> bool:
@@ -292,7 +331,7 @@ class Search:
         if found is None:
             # What was put after this view of the file began is not gone because it is not seen.
             return bool(seq <= self.tick)
-        expires = found[0].entry.expires
+        expires = found[0].expires
         return found[1] or (expires is not None and expires <= self.now)
 
     def _load(self, seqs: Iterable[int]) -> None:
@@ -306,11 +345,9 @@ class Search:
             self.rows[seq] = remembered[seq], quarantined != 0, hits
         new = [seq for seq in unknown if seq not in remembered]
         for cells in self._among(_ROW, new):
-            seq, terms, part_id, vector = cells[ENTRY_WIDTH:]
-            entry = entry_of(cells, self._fingerprint_name(cells[14]))
-            row = Row(entry, texts_from_column(terms), part_id, vector)
+            seq, row = cells[ENTRY_WIDTH], Row(cells, self._fingerprint_name(cells[14]))
             self.store._rows.keep(seq, row)
-            self.rows[seq] = row, entry.quarantined, entry.hits
+            self.rows[seq] = row, cells[17] != 0, cells[15]
 
     def _cosines(self, seqs: Iterable[int]) -> dict[int, float]:
         """Exact cosines of those of ``seqs`` that have a vector of this fingerprint."""
@@ -321,8 +358,8 @@ class Search:
         stored: dict[int, bytes] = {}
         for seq in seqs:
             found = self.rows[seq]
-            if found is not None and found[0].vector and found[0].part_id == self.part_id:
-                stored[seq] = found[0].vector
+            if found is not None and (vector := found[0].vector_of(self.part_id)) is not None:
+                stored[seq] = vector
         if not stored:
             return {}
         values = cosines(matrix([*stored.values()]), self.vector)
