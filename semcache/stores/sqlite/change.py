@@ -30,6 +30,14 @@ EVICT_STEP = 64
 IDF_INLINE = 1024
 
 
+_PLACE = (
+    "SELECT s.scope_id, f.fingerprint_id, p.part_id, f.dimension FROM scopes s "
+    "JOIN fingerprints f ON f.name = ?2 "
+    "JOIN partitions p ON p.scope_id = s.scope_id AND p.fingerprint_id = f.fingerprint_id "
+    "WHERE s.digest = ?1"
+)
+
+
 @dataclass
 class _ScopeChange:
     documents: int = 0
@@ -70,12 +78,7 @@ class Change:
     ) -> None:
         """Add the entry; there must be none of its id."""
         db = self.db
-        scope_id = self._scope(entry.scope)
-        fingerprint_id = part_id = None
-        if entry.fingerprint is not None:
-            fingerprint_id = self._fingerprint(entry.fingerprint, dimension)
-            if vector is not None:
-                part_id = self._part(scope_id, fingerprint_id)
+        scope_id, fingerprint_id, part_id = self._place(entry, vector is not None, dimension)
         seq = self.tick()
         usage = entry.usage
         db.execute(
@@ -108,6 +111,22 @@ class Change:
         scope.changes += 1
         self._totals["entries"] += 1
         self._totals["bytes"] += size
+
+    def _place(
+        self, entry: Entry, has_vector: bool, dimension: int
+    ) -> tuple[int, int | None, int | None]:
+        """The numbers of its scope, fingerprint and partition; they are made where missing."""
+        row = self.db.execute(_PLACE, (entry.scope, to_column(entry.fingerprint))).fetchone()
+        if row is not None and has_vector and row[2] is not None and row[3] == dimension:
+            # As for nearly every entry.
+            return row[:3]  # type: ignore[no-any-return]
+        scope_id = self._scope(entry.scope)
+        fingerprint_id = part_id = None
+        if entry.fingerprint is not None:
+            fingerprint_id = self._fingerprint(entry.fingerprint, dimension)
+            if has_vector:
+                part_id = self._part(scope_id, fingerprint_id)
+        return scope_id, fingerprint_id, part_id
 
     def _scope(self, digest: str) -> int:
         row = self.db.execute("SELECT scope_id FROM scopes WHERE digest = ?", (digest,)).fetchone()

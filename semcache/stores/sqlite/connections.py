@@ -202,9 +202,13 @@ class Connections:
         return self.take()
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view of the file, over several statements that take little time."""
-        db = self.borrow()
+    def reading(self, *, short: bool = False) -> Iterator[sqlite3.Connection]:
+        """One consistent view of the file, over several statements.
+
+        Args:
+            short: it takes less than a write does, so it may ``borrow`` the writer.
+        """
+        db = self.borrow() if short else self.take()
         try:
             with _translated(self.path):
                 db.execute("BEGIN")

@@ -170,8 +170,11 @@ class Counts:
         self.of: dict[str, int] = {}
 
     def follow(self, newest: int, documents: int, added: Sequence[tuple[int, str]]) -> None:
-        """Go to another view, where ``added`` (number, terms) is newer than what was here."""
-        if documents == self.documents + len(added):
+        """Go to another view, where ``added`` (number, terms) is newer than what was here.
+
+        Beyond ``FOLLOWED`` there may be more than those, and then as much may be gone.
+        """
+        if len(added) <= FOLLOWED and documents == self.documents + len(added):
             for _, column in added:
                 for term in set(texts_from_column(column)) & self.of.keys():
                     self.of[term] += 1
@@ -201,7 +204,7 @@ class Search:
 
     def run(self) -> SearchResult:
         vectors = self.store._vectors
-        with self.store._connections.reading() as self.db:
+        with self.store._connections.reading(short=True) as self.db:
             if not self._begin():
                 return self._nothing()
             if self.vector is None or not self.vectors or not self.k:
@@ -213,7 +216,7 @@ class Search:
                 return self._look(partition)
         # No connection is held while waiting: others may have exact hits to read.
         partition = vectors.prepared(self.part_id)
-        with self.store._connections.reading() as self.db:
+        with self.store._connections.reading(short=True) as self.db:
             return self._look(partition) if self._begin() else self._nothing()
 
     def _begin(self) -> bool:
@@ -257,7 +260,7 @@ class Search:
         if (counts.newest, counts.documents) != (self.newest, self.documents):
             added = self.db.execute(
                 "SELECT seq, terms FROM entries WHERE scope_id = ? AND seq > ? LIMIT ?",
-                (self.scope_id, counts.newest, FOLLOWED),
+                (self.scope_id, counts.newest, FOLLOWED + 1),
             ).fetchall()
             counts.follow(self.newest, self.documents, added)
         return counts

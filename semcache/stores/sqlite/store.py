@@ -52,6 +52,9 @@ REMOVE_STEP = 1024
 # Writes between two looks at the size of the log (~3 us).
 LOOK_AT_LOG_EVERY = 32
 
+# Writes between two looks for leases that ended by themselves.
+SWEEP_LEASES_EVERY = 16
+
 # Pages given back to the file system in one go (4 MiB).
 VACUUM_STEP = 1024
 
@@ -389,16 +392,15 @@ class SqliteStore(BaseStore):
         token = secrets.token_hex(16)
         with self._connections.writing(LEASE_PATIENCE) as db:
             taken = db.execute(
-                "SELECT 1 FROM leases WHERE id = ? AND expires > ? AND expires <= ? + ttl",
-                (id, now, now),
-            ).fetchone()
-            if taken:
-                return None
-            db.execute("DELETE FROM leases WHERE expires <= ?", (now,))
-            db.execute(
-                "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)", (id, token, now + ttl, ttl)
-            )
-        return token
+                "INSERT INTO leases VALUES (?1, ?2, ?3 + ?4, ?4) ON CONFLICT DO UPDATE "
+                "SET token = ?2, expires = ?3 + ?4, ttl = ?4 "
+                "WHERE NOT (expires > ?3 AND expires <= ?3 + ttl)",
+                (id, token, now, ttl),
+            ).rowcount
+            # What nobody gave back, because it was killed.
+            if self._writes % SWEEP_LEASES_EVERY == 0:
+                db.execute("DELETE FROM leases WHERE expires <= ?", (now,))
+        return token if taken else None
 
     def renew(self, id: str, token: str, ttl: float, now: float) -> bool:
         """Extend a lease that ``token`` still holds; ``False`` where it was lost."""
