@@ -13,7 +13,6 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -21,13 +20,14 @@ from semcache.answer import PLAIN, Codec
 from semcache.calls import Calls
 from semcache.engine import Admit, Controls, Engine, Facts, Price, check_usage
 from semcache.entry import Source, Ttl, Usage, parse_ttl
-from semcache.errors import ConfigurationError, SemcacheError, StoreError
-from semcache.observe.events import Event, Listener, Listeners, log
+from semcache.errors import ConfigurationError, StoreError
+from semcache.observe.events import Event, EventKind, Listener, Listeners, log
 from semcache.observe.metrics import CacheStats, Metrics
 from semcache.outcome import Decision, Hit, Recorded
 from semcache.request import Request
-from semcache.scope import Keys, Scope
+from semcache.scope import DEFAULT_NAMESPACE, Keys, Scope
 from semcache.shell import Shell
+from semcache.steps import Steps
 from semcache.stores.base import Caps, Selection, Store, StoreStats
 from semcache.stores.opening import open_store
 from semcache.stores.unavailable import UnavailableStore
@@ -38,14 +38,16 @@ if TYPE_CHECKING:
     from semcache.decision.calibration import Calibration
     from semcache.decision.scorers import Scorer
     from semcache.embedders.base import Embedder
+    from semcache.judges import AnswerJudge
+    from semcache.online.grey import GreyZone
     from semcache.policy import CachePolicy
+    from semcache.verifiers.base import Verifier
 
 T = TypeVar("T")
 
 DEFAULT_URL = "sqlite:///.semcache/cache.db"
 DEFAULT_MAX_WRONG = 0.01
 DEFAULT_TTL = "30d"
-DEFAULT_SCORER = "hybrid"
 # A follower in another process waits at most this long after its leader was killed. Renewing every
 # third of it costs one small write, so it can be short.
 DEFAULT_LEASE_S = 5.0
@@ -87,6 +89,7 @@ class SemanticCache:
         embedder: Embedder | None,
         scorer: Scorer,
         calibration: Calibration,
+        verifier: Verifier | None = None,
         max_wrong: float = DEFAULT_MAX_WRONG,
         ttl: Ttl = DEFAULT_TTL,
         strict: bool = False,
@@ -99,12 +102,19 @@ class SemanticCache:
         clock: Callable[[], float] = time.time,
         no_embedder: str = "no embedder was given",
         policy: CachePolicy | None = None,
+        shadow_rate: float = 0.0,
+        shadow: Literal["inline", "background"] = "inline",
+        judge: AnswerJudge | None = None,
+        grey_zone: GreyZone | None = None,
+        random: Callable[[], float] | None = None,
     ) -> None:
         self.max_wrong = _checked_share(max_wrong)
+        self.shadow_rate, self.shadow = _checked_rate(shadow_rate), _checked_way(shadow)
         self.ttl = parse_ttl(ttl)
         # Here and in ``open``, because reading the decision's word lists takes longer than
         # importing all the rest, and who imports semcache may never open a cache.
         from semcache.decision.vetoes import ALL
+        from semcache.online.online import Online
 
         enabled = ALL if vetoes is None else frozenset(vetoes)
         if unknown := enabled - ALL:
@@ -131,7 +141,16 @@ class SemanticCache:
             policy=policy,
         )
         calls = Calls(self._engine, coalesce=coalesce, lease_s=lease, wait_s=max_wait)
-        self._shell = Shell(store, embedder, calls, clock)
+        self._shell = Shell(store, embedder, verifier, calls, clock)
+        self._online = self._engine.online = Online(
+            self._engine,
+            self._shell.run,
+            max_wrong=self.max_wrong,
+            shadow_rate=self.shadow_rate,
+            judge=judge,
+            grey=grey_zone,
+            random=random,
+        )
         self._usual = self._controls()
 
     @classmethod
@@ -140,7 +159,8 @@ class SemanticCache:
         url: str | Path | None = None,
         *,
         embedder: Embedder | Literal["local"] | None = "local",
-        scorer: str | Scorer = DEFAULT_SCORER,
+        verifier: Verifier | str | None = "local",
+        scorer: str | Scorer | None = None,
         calibration: Calibration | str | Path | None = None,
         max_entries: int | None = None,
         max_bytes: int | None = None,
@@ -157,6 +177,9 @@ class SemanticCache:
                 ``SEMCACHE_URL``, else ``./.semcache/cache.db``.
             embedder: ``"local"`` is the encoder of ``semcache[local]``; ``None`` leaves only the
                 exact tier.
+            verifier: reads candidates together with the prompt. ``"local"`` is that of
+                ``semcache[local]``, another text the name of a sentence-transformers
+                ``CrossEncoder``; ``None``: none, and the ``hybrid`` scorer judges.
             scorer, calibration: how candidates are judged, and what their scores are worth (or
                 the file that ``semcache tune`` wrote); default: what ships with semcache, see
                 ``docs/decision.md``.
@@ -170,6 +193,11 @@ class SemanticCache:
                 ``prices`` (model → ``Price``), ``coalesce`` (one call for many callers),
                 ``lease`` and ``max_wait`` (seconds), ``clock``, ``policy`` (a ``CachePolicy``:
                 what is stored, for whom and how long, by what a prompt asks; default: none).
+                To watch the bound in operation (``docs/online.md``): ``shadow_rate`` (share of the
+                hits by meaning that go to the model anyway, 0), ``shadow`` (``"inline"``: the
+                caller gets the fresh answer, or ``"background"``), ``judge`` (compares the two, an
+                ``AnswerJudge``; default: ``EmbeddingJudge``), ``random`` (uniform in [0, 1));
+                ``grey_zone`` (a ``GreyZone``: doubtful pairs are verified after the answer).
 
         Raises:
             ConfigurationError: an argument that cannot be.
@@ -180,32 +208,16 @@ class SemanticCache:
         """
         address = str(url) if url is not None else os.environ.get("SEMCACHE_URL", DEFAULT_URL)
         caps = Caps(max_entries, max_bytes)
-        from semcache.decision.calibration import Calibration, shipped
-        from semcache.decision.scorers import scorer_named
+        from semcache.judging import choose
 
-        chosen = scorer_named(scorer) if isinstance(scorer, str) else scorer
-        if isinstance(calibration, str | Path):
-            calibration = Calibration.from_file(calibration)
-        evidence = calibration or shipped(chosen.name)
+        judging = choose(
+            embedder=embedder,
+            verifier=verifier,
+            scorer=scorer,
+            calibration=calibration,
+            strict=strict,
+        )
         key = _secret_bytes(secret if secret is not None else os.environ.get("SEMCACHE_SECRET"))
-        no_embedder = "no embedder was given"
-        encoder: Embedder | None
-        if embedder == "local":
-            encoder, no_embedder = _local_embedder(strict)
-        elif isinstance(embedder, str):
-            raise ConfigurationError(f'embedder must be "local", an Embedder or None: {embedder!r}')
-        else:
-            encoder = embedder
-        if encoder is not None:
-            try:
-                evidence.require(scorer=chosen.name, encoder=encoder.fingerprint)
-            except SemcacheError as error:
-                if calibration is not None or strict:
-                    raise
-                # The shipped evidence is about the shipped encoder. With another one nothing may
-                # be served by meaning until there is evidence of its own (promise 1).
-                encoder, no_embedder = None, str(error)
-                log.warning("only exact repeats are served: %s", error)
         try:
             store = open_store(address, caps, timeout=timeout)
         except StoreError as error:
@@ -216,12 +228,13 @@ class SemanticCache:
         try:
             cache = cls(
                 store,
-                embedder=encoder,
-                scorer=chosen,
-                calibration=evidence,
+                embedder=judging.embedder,
+                verifier=judging.verifier,
+                scorer=judging.scorer,
+                calibration=judging.calibration,
                 strict=strict,
                 secret=key,
-                no_embedder=no_embedder,
+                no_embedder=judging.no_embedder,
                 **options,
             )
         except BaseException:
@@ -244,11 +257,23 @@ class SemanticCache:
         await self.aclose()
 
     def close(self) -> None:
-        """Write what is pending and let go of the store. Closing twice is fine."""
+        """Write what is pending and let go of the store. Closing twice is fine.
+
+        Samples and doubtful pairs that are under way get a few seconds; the rest is dropped.
+        """
+        self._online.close()
         self._shell.keeper.close()
         self.store.close()
 
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait for what runs in the background; whether it ended within ``timeout`` seconds."""
+        return self._online.backroom.drain(timeout)
+
+    async def adrain(self, timeout: float | None = None) -> bool:
+        return await in_thread(self._online.backroom.drain, timeout)
+
     async def aclose(self) -> None:
+        await in_thread(self._online.close)
         self._shell.keeper.close()
         await self.store.aclose()
 
@@ -283,14 +308,18 @@ class SemanticCache:
         max_wrong: float | None = None,
         no_cache: bool = False,
         codec: Codec = PLAIN,
+        shadow_rate: float | None = None,
     ) -> Hit | None:
         """The stored answer to this prompt in this scope, or ``None``; ``explain`` says why not.
+
+        A hit that is drawn as a sample (``shadow_rate``, with ``shadow="inline"``) is ``None``,
+        too: the answer that is then recorded is compared with it.
 
         Raises:
             ConfigurationError: ``query`` is not text, or ``max_wrong`` not a share.
         """
         request = _request(query, scope, tenant, namespace)
-        controls = self._looking(max_wrong, no_cache, codec)
+        controls = self._looking(max_wrong, no_cache, codec, shadow_rate)
         return self._shell.run(self._engine.lookup(request, controls))[1]
 
     async def alookup(
@@ -303,9 +332,10 @@ class SemanticCache:
         max_wrong: float | None = None,
         no_cache: bool = False,
         codec: Codec = PLAIN,
+        shadow_rate: float | None = None,
     ) -> Hit | None:
         request = _request(query, scope, tenant, namespace)
-        controls = self._looking(max_wrong, no_cache, codec)
+        controls = self._looking(max_wrong, no_cache, codec, shadow_rate)
         return (await self._shell.arun(self._engine.lookup(request, controls)))[1]
 
     def explain(
@@ -427,7 +457,7 @@ class SemanticCache:
             function: calls the model.
             on_decision: told why the answer came from where it came.
             controls: ``ttl``, ``tags``, ``no_cache``, ``no_store``, ``max_wrong``, ``admit``,
-                ``usage`` (answer → ``Usage``), ``codec``.
+                ``usage`` (answer → ``Usage``), ``codec``, ``shadow_rate``, ``shadow``.
 
         Raises:
             AnswerError: with ``strict``, the answer cannot be recorded.
@@ -492,8 +522,10 @@ class SemanticCache:
         """Take back a wrong hit.
 
         An answer that was served for the very prompt it was recorded under is removed. One that was
-        served by meaning is quarantined: it still answers its own prompt, and no other, for as
-        long as it lives and also when it is recorded anew meanwhile.
+        served by meaning is never served for that prompt again, nor for prompts that are nearer to
+        it than to the entry's own (``docs/online.md``): at once, in every process, and also when it
+        is recorded anew. An entry that was wrong for three prompts answers only its own. The report
+        counts in ``stats().live``.
 
         Raises:
             StoreError: the store failed. Always raised: who reports must know whether it helped.
@@ -501,22 +533,58 @@ class SemanticCache:
         if hit.entry.id == hit.id:
             self.store.invalidate(Selection(ids=(hit.id,)))
         else:
-            self.store.unalias(hit.id)
-            self.store.quarantine(hit.entry.id)
-        self._reported(hit)
+            self._shell.run(self._online.report(hit, right=False))
+        self._reported("reported-wrong", hit)
 
     async def areport_wrong(self, hit: Hit) -> None:
         if hit.entry.id == hit.id:
             await self.store.ainvalidate(Selection(ids=(hit.id,)))
         else:
-            await self.store.aunalias(hit.id)
-            await self.store.aquarantine(hit.entry.id)
-        self._reported(hit)
+            await self._shell.arun(self._online.report(hit, right=False))
+        self._reported("reported-wrong", hit)
 
-    def _reported(self, hit: Hit) -> None:
-        self._listeners.emit(
-            Event("reported-wrong", hit.id, hit.decision.scope, tier=hit.decision.tier)
-        )
+    def report_right(self, hit: Hit) -> None:
+        """Say that a hit was right. It counts in ``stats().live`` and in ``reported_pairs``.
+
+        It undoes no ``report_wrong``, and it relaxes nothing: who reports is no random sample.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        if hit.entry.id != hit.id:
+            self._shell.run(self._online.report(hit, right=True))
+        self._reported("reported-right", hit)
+
+    async def areport_right(self, hit: Hit) -> None:
+        if hit.entry.id != hit.id:
+            await self._shell.arun(self._online.report(hit, right=True))
+        self._reported("reported-right", hit)
+
+    def _reported(self, kind: EventKind, hit: Hit) -> None:
+        self._listeners.emit(Event(kind, hit.id, hit.decision.scope, tier=hit.decision.tier))
+
+    def reported_pairs(self) -> list[dict[str, Any]]:
+        """What was reported of hits by meaning, as labelled pairs for ``semcache tune``.
+
+        Each is ``{"a", "b", "label"}``: the prompt that was asked, the one whose answer was served,
+        and 1 (right) or 0 (wrong). Wrong samples are among them. ``StoreError``.
+        """
+        from semcache.online.notes import labelled_pairs
+
+        return labelled_pairs(self.store.iterate())
+
+    def reset_live_rate(self, namespace: str = DEFAULT_NAMESPACE) -> None:
+        """Forget samples and reports of a namespace, and what the threshold did because of them.
+
+        For an operator who has found the reason. What was reported wrong stays forbidden.
+
+        Raises:
+            StoreError: the store failed.
+        """
+        self._shell.run(self._online.rates.forget(namespace))
+
+    async def areset_live_rate(self, namespace: str = DEFAULT_NAMESPACE) -> None:
+        await self._shell.arun(self._online.rates.forget(namespace))
 
     def invalidate(
         self,
@@ -595,15 +663,20 @@ class SemanticCache:
 
     def stats(self) -> CacheStats:
         """What this cache did since it was opened, and what its store holds."""
-        return self._snapshot(self._shell.run(self._engine.store(None, "stats", self._clock())))
+        return self._shell.run(self._snapshot())
 
     async def astats(self) -> CacheStats:
-        steps = self._engine.store(None, "stats", self._clock())
-        return self._snapshot(await self._shell.arun(steps))
+        return await self._shell.arun(self._snapshot())
 
-    def _snapshot(self, store: StoreStats | None) -> CacheStats:
-        semantic = self._engine.semantic_state(self.max_wrong)
-        return self._metrics.snapshot(semantic=semantic, store=store)
+    def _snapshot(self) -> Steps[CacheStats]:
+        store: StoreStats | None = yield from self._engine.store(None, "stats", self._clock())
+        live = yield from self._online.shown(DEFAULT_NAMESPACE)
+        return self._metrics.snapshot(
+            semantic=self._engine.semantic_state(self.max_wrong),
+            store=store,
+            live=live,
+            grey=self._online.grey_counts(),
+        )
 
     def vacuum(self) -> int:
         """Remove expired entries and give their space back; returns how many. ``StoreError``."""
@@ -640,11 +713,19 @@ class SemanticCache:
             if not isinstance(value, _Unset)
         }
 
-    def _looking(self, max_wrong: float | None, no_cache: bool, codec: Codec) -> Controls:
+    def _looking(
+        self,
+        max_wrong: float | None,
+        no_cache: bool,
+        codec: Codec,
+        shadow_rate: float | None = None,
+    ) -> Controls:
         """The controls of a lookup; the usual ones are made once."""
-        if max_wrong is None and not no_cache and codec is PLAIN:
+        if max_wrong is None and not no_cache and codec is PLAIN and shadow_rate is None:
             return self._usual
-        return self._controls(max_wrong=max_wrong, no_cache=no_cache, codec=codec)
+        return self._controls(
+            max_wrong=max_wrong, no_cache=no_cache, codec=codec, shadow_rate=shadow_rate
+        )
 
     # -- defaults -----------------------------------------------------------------------------
 
@@ -659,6 +740,8 @@ class SemanticCache:
         admit: Admit | None = None,
         usage: Callable[[Any], Usage | None] | None = None,
         codec: Codec = PLAIN,
+        shadow_rate: float | None = None,
+        shadow: str | None = None,
     ) -> Controls:
         return Controls(
             ttl=self.ttl if isinstance(ttl, _Unset) else parse_ttl(ttl),
@@ -670,6 +753,8 @@ class SemanticCache:
             usage=usage,
             codec=codec,
             ttl_given=not isinstance(ttl, _Unset),
+            shadow_rate=self.shadow_rate if shadow_rate is None else _checked_rate(shadow_rate),
+            shadow=self.shadow if shadow is None else _checked_way(shadow),
         )
 
 
@@ -710,6 +795,21 @@ def _checked_share(max_wrong: float) -> float:
     return float(max_wrong)
 
 
+def _checked_rate(rate: float) -> float:
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.0 <= rate <= 1.0:
+        raise ConfigurationError(
+            f"shadow_rate is the share of hits that go to the model anyway, between 0 and 1 "
+            f"(0.01 = 1 %), not {rate!r:.40}"
+        )
+    return float(rate)
+
+
+def _checked_way(way: str) -> str:
+    if way not in ("inline", "background"):
+        raise ConfigurationError(f'shadow must be "inline" or "background", not {way!r:.40}')
+    return way
+
+
 def _checked_names(what: str, names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise ConfigurationError(f"{what} must be a list of names; write [{names!r}]")
@@ -723,32 +823,3 @@ def _secret_bytes(secret: str | bytes | None) -> bytes | None:
     if secret is None or isinstance(secret, bytes):
         return secret
     return secret.encode("utf-8", "surrogatepass")
-
-
-def missing_for_local() -> list[str]:
-    """Packages of ``semcache[local]`` that are not installed."""
-    needed = ("numpy", "onnxruntime", "tokenizers", "semcache_models")
-    return [name for name in needed if find_spec(name) is None]
-
-
-def _local_embedder(strict: bool) -> tuple[Embedder | None, str]:
-    """The shipped encoder, or why there is none."""
-    missing = missing_for_local()
-    if missing:
-        message = (
-            f"{', '.join(missing)} not installed, so only exact repeats are served; "
-            'pip install "semcache[local]", or pass embedder=None to say that this is meant'
-        )
-    else:
-        from semcache.embedders.local import LocalEmbedder
-
-        try:
-            return LocalEmbedder(), ""
-        except (SemcacheError, ImportError, OSError) as error:
-            if strict:
-                raise
-            message = f"only exact repeats are served: {error}"
-    if strict:
-        raise ConfigurationError(message)
-    log.warning("%s", message)
-    return None, message

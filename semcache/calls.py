@@ -254,7 +254,10 @@ class Calls:
             if manner.blocking and other.led_by_this_loop:
                 continue
             found = _as_found(other, other.asked, mine)
-            verdict = engine.judge(prepared, replace(result, candidates=(found,)), controls)
+            alone = replace(result, candidates=(found,))
+            _, verdict = yield from engine.judge(prepared, alone, controls)
+            if verdict.served is not None and engine.online is not None:
+                _, verdict = yield from engine.online.unreported(prepared, alone, verdict, controls)
             if verdict.served is None:
                 continue
             yield AwaitFlight(other, min(NEAR_WAIT_S, self._remaining(started)))
@@ -352,6 +355,8 @@ class Calls:
                 engine.emit("not-admitted", prepared, recorded.reason)
                 return recorded
             recorded, entry = yield from engine.keep(prepared, answer, encoded, controls, facts)
+            if engine.online is not None:
+                engine.online.answered(prepared, controls, encoded, recorded.stored)
             landed = _landed(entry, answer, encoded, facts.stream, recorded.stored)
             return recorded
         finally:
@@ -365,6 +370,8 @@ class Calls:
 
     def fail(self, ticket: Ticket, error: BaseException) -> Steps[None]:
         """The call failed. An interruption is the leader's own; an error is everybody's."""
+        if self.engine.online is not None:
+            self.engine.online.consider(ticket.prepared, ticket.controls)
         if ticket.flight is not None:
             self._down(ticket.flight)
             if isinstance(error, Exception):
@@ -372,6 +379,15 @@ class Calls:
             else:
                 ticket.flight.abandon()
         yield from self._give_back(ticket)
+
+    def spare(self, ticket: Ticket, error: BaseException) -> Hit | None:
+        """The stored answer, where it was held back as a sample and the model then failed."""
+        sample = ticket.prepared.held
+        if sample is None or self.engine.online is None or not isinstance(error, Exception):
+            return None
+        ticket.prepared.held = None
+        self.engine.online.shadow.spared(sample, error)
+        return sample.hit
 
     def _down(self, flight: Flight) -> None:
         self.flights.leave(flight)

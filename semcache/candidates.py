@@ -18,12 +18,14 @@ class Found:
             candidate was found by terms and has no vector of this fingerprint.
         terms: the entry's terms, as they were put.
         by: how it was found: ``"vector"``, ``"terms"`` or ``"both"``.
+        logit: the verifier's word on the query and this entry; ``None`` where it was not asked.
     """
 
     entry: Entry
     cosine: float | None
     terms: tuple[str, ...]
     by: str
+    logit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

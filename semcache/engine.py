@@ -10,7 +10,7 @@ unless ``strict``. How several callers share one upstream call stands in ``calls
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from semcache.observe.events import Event, EventKind, Listeners, log
 from semcache.outcome import Decision, Hit, Outcome, Recorded, Tier
 from semcache.request import Request, normalise_query
 from semcache.scope import Keys
-from semcache.steps import Embed, Steps, StoreCall
+from semcache.steps import Embed, Steps, StoreCall, Verify
 
 if TYPE_CHECKING:
     from semcache.decision.cacheability import Cacheability
@@ -32,12 +32,17 @@ if TYPE_CHECKING:
     from semcache.decision.decide import Verdict
     from semcache.decision.scorers import Scorer
     from semcache.embedders.base import Embedder
+    from semcache.online.online import Online
+    from semcache.online.shadow import Sample
     from semcache.policy import CachePolicy, PolicyDecision
     from semcache.stores.base import Vector
 
 # How many nearest entries are looked at. Only those above the threshold are aligned word by word,
 # which takes some 0.3 ms each.
 CANDIDATES = 8
+SAMPLED = "a shadow sample: the model is asked although an answer would have been served"
+# Pairs that the verifier reads before the decision is asked whether that is enough.
+VERIFIED_AT_ONCE = 2
 
 _READS = frozenset({"get", "search", "touch", "stats"})
 
@@ -74,6 +79,7 @@ class Controls:
         codec: how answers become plain data and back.
         stream: whether chunks are wanted or a value; an answer of the other kind is not served.
             ``None``: either.
+        shadow_rate, shadow: share of the hits by meaning that go to the model anyway, and how.
     """
 
     ttl: float | None
@@ -86,11 +92,20 @@ class Controls:
     codec: Codec = PLAIN
     stream: bool | None = None
     ttl_given: bool = False
+    shadow_rate: float = 0.0
+    shadow: str = "inline"
 
 
 @dataclass(slots=True)
 class Prepared:
-    """A request turned into keys, and what has been learned about it on the way."""
+    """A request turned into keys, and what has been learned about it on the way.
+
+    Attributes:
+        calibration: the one in force for it, where that is not the engine's own.
+        sampled: whether its hit by meaning is held back as a sample; ``None``: not yet drawn.
+        held: that hit.
+        near: what came near without being served.
+    """
 
     request: Request
     id: str
@@ -101,6 +116,10 @@ class Prepared:
     unembedded: str | None = None
     said: Cacheability | None = None
     permission: PolicyDecision | None = None
+    calibration: Calibration | None = None
+    sampled: bool | None = None
+    held: Sample | None = None
+    near: tuple[SearchResult, Verdict] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +182,8 @@ class Engine:
         self.read_breaker = Breaker()
         self.write_breaker = Breaker()
         self.embedder_breaker = Breaker()
+        self.verifier_breaker = Breaker()
+        self.online: Online | None = None  # what is learned in operation; the cache attaches it
 
     # -- keys ---------------------------------------------------------------------------------
 
@@ -181,8 +202,9 @@ class Engine:
                 f"the {self.scorer.name} scorer's calibration has no support for "
                 f"max_wrong={max_wrong:g}"
             )
-        if self.embedder_breaker.is_open:
-            return f"paused: {self.embedder_breaker.reason}"
+        for breaker in (self.embedder_breaker, self.verifier_breaker):
+            if breaker.is_open:
+                return f"paused: {breaker.reason}"
         return "on"
 
     # -- lookup -------------------------------------------------------------------------------
@@ -207,6 +229,8 @@ class Engine:
         decision, hit, _ = yield from self.by_meaning(prepared, controls, started, dry=dry)
         if hit is None:
             self.emit_lookup(decision, started, dry)
+            if self.online is not None and not dry:
+                self.online.missed(prepared, controls)
         return decision, hit
 
     def exact(
@@ -223,6 +247,16 @@ class Engine:
             decision = self.decision(
                 prepared, "hit", "alias", "this wording was served by meaning before"
             )
+            if self.online is not None:
+                if (yield from self.online.holds_alias(entry)):
+                    return None
+                if not dry and self.online.shadow.held_back(prepared, controls):
+                    held = yield from self.serve(
+                        prepared, entry, decision, controls, started, dry=True
+                    )
+                    if held is not None:
+                        self.online.shadow.hold(prepared, held, controls)
+                    return None
         return (yield from self.serve(prepared, entry, decision, controls, started, dry=dry))
 
     def by_meaning(
@@ -234,11 +268,19 @@ class Engine:
             reason = f"no exact match; by meaning: the policy ({permission.reason})"
             return self.decision(prepared, "miss", None, reason), None, None
         state = self.semantic_state(controls.max_wrong)
-        if prepared.unembedded is None and (state == "on" or self.embedder_breaker.is_open):
+        paused = self.embedder_breaker.is_open or self.verifier_breaker.is_open
+        if prepared.unembedded is None and (state == "on" or paused):
             yield from self.embed(prepared)
         if prepared.vector is None or self.embedder is None:
             reason = f"no exact match; by meaning: {prepared.unembedded or state}"
             return self.decision(prepared, "miss", None, reason), None, None
+        if prepared.held is not None:
+            return self.decision(prepared, "miss", None, SAMPLED), None, None
+        if self.online is not None:
+            none = yield from self.online.begins(prepared, controls, dry=dry)
+            if none is not None:
+                reason = f"no exact match; by meaning: {none}"
+                return self.decision(prepared, "miss", None, reason), None, None
         result: SearchResult | None = yield from self.store(
             None, "search", prepared.scope, self.embedder.fingerprint, prepared.vector,
             prepared.terms, CANDIDATES, self.clock(),
@@ -246,24 +288,33 @@ class Engine:
         if result is None:
             reason = f"the store cannot be searched: {self.read_breaker.reason}"
             return self.decision(prepared, "miss", None, reason), None, None
-        verdict = self.judge(prepared, result, controls, thorough=dry)
+        result, verdict = yield from self.judge(prepared, result, controls, thorough=dry)
+        if verdict.served is not None and self.online is not None:
+            result, verdict = yield from self.online.unreported(
+                prepared, result, verdict, controls, thorough=dry
+            )
         if verdict.served is not None:
             target = verdict.served.found.entry.id
             entry: Entry | None = yield from self.store(None, "get", target, self.clock())
             if entry is not None:
                 decision = self.decided(prepared, "hit", "semantic", verdict)
-                hit = yield from self.serve(prepared, entry, decision, controls, started, dry=dry)
+                online = None if dry else self.online
+                sampled = online is not None and online.shadow.held_back(prepared, controls)
+                hit = yield from self.serve(
+                    prepared, entry, decision, controls, started, dry=dry or sampled
+                )
+                if hit is not None and sampled and online is not None:
+                    online.shadow.hold(prepared, hit, controls)
+                    return self.decision(prepared, "miss", None, SAMPLED), None, None
                 if hit is not None:
-                    if not dry:
+                    # While the threshold is above the calibration's, aliases are not asked anyway.
+                    if not dry and prepared.calibration is None:
                         yield from self.store(None, "alias", prepared.id, entry.id, prepared.scope)
                     return decision, hit, result
             reason = "the stored answer is gone, cannot be read, or is of another kind"
             return self.decision(prepared, "miss", None, reason), None, result
-        refused = any(
-            judged.vetoes and verdict.threshold is not None and judged.score >= verdict.threshold
-            for judged in verdict.judged
-        )
-        outcome: Outcome = "refused" if refused else "miss"
+        prepared.near = result, verdict
+        outcome: Outcome = "refused" if verdict.refused else "miss"
         return self.decided(prepared, outcome, None, verdict), None, result
 
     def permit(self, prepared: Prepared, controls: Controls) -> Steps[PolicyDecision]:
@@ -304,19 +355,69 @@ class Engine:
         controls: Controls,
         *,
         thorough: bool = False,
-    ) -> Verdict:
-        """The decision core's word on these candidates. Pure."""
-        from semcache.decision.decide import decide  # its word lists take longer than the rest
+    ) -> Steps[tuple[SearchResult, Verdict]]:
+        """The decision core's word on these candidates, after the verifier read those it must.
 
-        return decide(
-            prepared.request.query,
+        The verifier reads a few at a time, the nearest first, and stops at one that is served.
+        """
+        from semcache.decision.decide import decide, to_verify  # its word lists take longest
+
+        query = prepared.request.query
+
+        def decided(result: SearchResult) -> Verdict:
+            return decide(
+                query,
+                result,
+                scorer=self.scorer,
+                calibration=prepared.calibration or self.calibration,
+                max_wrong=controls.max_wrong,
+                enabled_vetoes=self.vetoes,
+                thorough=thorough,
+            )
+
+        waiting = to_verify(
+            query,
             result,
             scorer=self.scorer,
-            calibration=self.calibration,
+            calibration=prepared.calibration or self.calibration,
             max_wrong=controls.max_wrong,
             enabled_vetoes=self.vetoes,
             thorough=thorough,
         )
+        while waiting:
+            now, waiting = waiting[:VERIFIED_AT_ONCE], waiting[VERIFIED_AT_ONCE:]
+            read = yield from self.verify(query, result, now)
+            if read is None:
+                break
+            result = read
+            if not thorough and waiting:
+                verdict = decided(result)
+                if verdict.served is not None:
+                    return result, verdict
+        return result, decided(result)
+
+    def verify(
+        self, query: str, result: SearchResult, positions: Sequence[int]
+    ) -> Steps[SearchResult | None]:
+        """The candidates with the verifier's logits at these positions; ``None`` if it failed."""
+        if not self.verifier_breaker.allows(self.timer()):
+            return None
+        candidates = list(result.candidates)
+        pairs = tuple((query, candidates[i].entry.query) for i in positions)
+        try:
+            logits = yield Verify(pairs)
+        except Exception as error:
+            if self.strict:
+                raise
+            self.verifier_breaker.failed(self.timer(), _why(error))
+            self.listeners.emit(Event("verifier-error", reason=_why(error)))
+            log.warning("the verifier failed, nothing is served by meaning: %s", _why(error))
+            return None
+        self.verifier_breaker.succeeded()
+        for i, logit in zip(positions, logits, strict=True):
+            if logit is not None:
+                candidates[i] = replace(candidates[i], logit=float(logit))
+        return replace(result, candidates=tuple(candidates))
 
     def serve(
         self,
@@ -345,6 +446,8 @@ class Engine:
         if not dry:
             yield from self.store(None, "touch", entry.id, self.clock())
             self.emit_hit("hit", decision, entry, started)
+            if entry.id != prepared.id and self.online is not None:
+                self.online.served(entry)
         return hit
 
     def read(self, entry: Entry, payload: bytes, decision: Decision, codec: Codec) -> Hit:
@@ -372,7 +475,11 @@ class Engine:
         encoded = self.encode(answer, controls.codec, stream=facts.stream)
         if encoded.payload is None:
             raise unrecordable(encoded)
+        if self.online is not None:
+            self.online.shadow.recall(prepared)
         recorded, _ = yield from self.keep(prepared, answer, encoded, controls, facts)
+        if self.online is not None:
+            self.online.answered(prepared, controls, encoded, recorded.stored)
         return recorded
 
     def encode(self, answer: Any, codec: Codec, *, stream: bool) -> Encoded:
@@ -403,7 +510,7 @@ class Engine:
         # A seed is somebody's deliberate word; a policy is about what comes by in traffic.
         if reason is None and self.policy.enabled and facts.source == "model":
             permission = yield from self.permit(prepared, controls)
-            ttl, reason = self.span(permission, encoded, controls, facts)
+            ttl, reason = self.span(permission, answer, encoded, controls, facts)
             entry = replace(entry, expires=None if ttl is None else entry.created + ttl)
         if reason is not None:
             self.emit("not-admitted", prepared, reason)
@@ -420,21 +527,30 @@ class Engine:
         return Recorded(True, "stored", prepared.id), entry
 
     def span(
-        self, permission: PolicyDecision, encoded: Encoded, controls: Controls, facts: Facts
+        self,
+        permission: PolicyDecision,
+        answer: Any,
+        encoded: Encoded,
+        controls: Controls,
+        facts: Facts,
     ) -> tuple[float | None, str | None]:
-        """How long the answer is kept, in seconds, and why it is not stored. Pure."""
+        """How long the answer is kept, in seconds, and why it is not stored."""
         ttl = permission.ttl
         if not permission.may_store:
             return ttl, f"policy: {permission.reason}"
-        from semcache.decision.momentary import momentary
+        from semcache.decision.momentary import hinted, momentary
 
-        say = momentary(encoded.plain, stream=facts.stream)
-        if say is None:
-            return ttl, None
-        if say.max_ttl == 0:
-            return ttl, say.reason
-        if not controls.ttl_given and (ttl is None or say.max_ttl < ttl):
-            ttl = say.max_ttl
+        # What the answer's words say, and what the response it came in says.
+        for say in (
+            momentary(encoded.plain, stream=facts.stream),
+            hinted(answer, controls.codec.headers),
+        ):
+            if say is None:
+                continue
+            if say.max_ttl == 0:
+                return ttl, say.reason
+            if not controls.ttl_given and (ttl is None or say.max_ttl < ttl):
+                ttl = say.max_ttl
         return ttl, None
 
     def not_stored(
@@ -565,7 +681,15 @@ class Engine:
     def decision(
         self, prepared: Prepared, outcome: Outcome, tier: Tier | None, reason: str
     ) -> Decision:
-        return Decision(outcome, tier, reason, prepared.id, prepared.scope, policy=_rules(prepared))
+        return Decision(
+            outcome,
+            tier,
+            reason,
+            prepared.id,
+            prepared.scope,
+            policy=_rules(prepared),
+            query=prepared.request.query,
+        )
 
     def decided(
         self, prepared: Prepared, outcome: Outcome, tier: Tier | None, verdict: Verdict
@@ -581,6 +705,7 @@ class Engine:
             scorer=verdict.scorer,
             policy=_rules(prepared),
             served=verdict.served if outcome == "hit" else None,
+            query=prepared.request.query,
         )
 
     def emit(
@@ -595,10 +720,10 @@ class Engine:
         if dry or decision.outcome == "hit":
             return
         # The reason of a refusal quotes what differs, which is prompt text: it stays out.
-        vetoes = decision.candidate.vetoes if decision.candidate else ()
+        names = {veto.name for judged in decision.candidates for veto in judged.vetoes}
         reason = decision.reason if decision.outcome == "bypass" else ""
         if decision.outcome == "refused":
-            reason = "vetoed: " + ", ".join(sorted({veto.name for veto in vetoes}))
+            reason = "vetoed: " + ", ".join(sorted(names)) if names else "reported wrong"
         self.listeners.emit(
             Event(
                 decision.outcome,

@@ -14,7 +14,9 @@ from collections.abc import (
     Callable,
     Generator,
     Iterable,
+    Sequence,
 )
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from semcache.calls import Calls, Follow, Manner, Ticket, leading
@@ -26,7 +28,7 @@ from semcache.memo import VectorMemo
 from semcache.observe.events import log
 from semcache.outcome import Decision, Hit, Recorded
 from semcache.request import Request
-from semcache.steps import AwaitFlight, Embed, Pause, Step, Steps, StoreCall
+from semcache.steps import AwaitFlight, Embed, Pause, Step, Steps, StoreCall, Verify
 from semcache.streams import PulledStream, settle
 from semcache.threads import in_thread
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from semcache.embedders.base import Embedder
     from semcache.pump import PumpedStream
     from semcache.stores.base import Store, Vector
+    from semcache.verifiers.base import Verifier
 
 T = TypeVar("T")
 Told = Callable[[Decision], None] | None
@@ -59,11 +62,13 @@ class Shell:
         self,
         store: Store,
         embedder: Embedder | None,
+        verifier: Verifier | None,
         calls: Calls,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._embedder = embedder
+        self._verifier = verifier
         self._calls = calls
         self._memo = VectorMemo()
         self.keeper = LeaseKeeper(
@@ -99,6 +104,8 @@ class Shell:
                 vector = self._checked(self._embedder.embed([step.text]))
                 self._memo.put(step.text, vector)
             return vector
+        if isinstance(step, Verify):
+            return self._verified(step.pairs)
         if isinstance(step, Pause):
             return time.sleep(step.seconds)
         return self._wait(step)
@@ -142,6 +149,9 @@ class Shell:
                 vector = self._checked(await self._embedder.aembed([step.text]))
                 self._memo.put(step.text, vector)
             return vector
+        if isinstance(step, Verify):
+            # A thread of the cache's own: asyncio's are few, and may all wait for a model.
+            return await in_thread(self._verified, step.pairs)
         if isinstance(step, Pause):
             import asyncio
 
@@ -176,6 +186,24 @@ class Shell:
                 self._store.release(id, token)
             except Exception as error:
                 log.warning("a lease was not given back: %s", type(error).__name__)
+
+    def _verified(self, pairs: Sequence[tuple[str, str]]) -> list[float | None]:
+        """A logit for each pair; ``None`` where the verifier would read only a part of it.
+
+        Raises:
+            VerifierError: there is no verifier, or it failed.
+        """
+        from semcache.verifiers.base import VerifierError, checked_scores
+
+        verifier = self._verifier
+        if verifier is None:
+            raise VerifierError("there is no verifier")
+        whole = [pair for pair in pairs if verifier.fits(*pair)]
+        if not whole:
+            return [None] * len(pairs)
+        scores = checked_scores(verifier.score(whole).tolist(), len(whole))
+        logits = dict(zip(whole, scores.tolist(), strict=True))
+        return [logits.get(pair) for pair in pairs]
 
     def _checked(self, vectors: Any) -> Vector:
         """The one vector that was asked for. An embedder may be anybody's, so it is checked here.
@@ -228,6 +256,36 @@ class Shell:
         self.keeper.drop(ticket.lease)
         await self.arun(self._calls.fail(ticket, error))
 
+    # -- hits that are sampled ----------------------------------------------------------------
+
+    def _later(
+        self,
+        hit: Hit,
+        request: Request,
+        controls: Controls,
+        call: Callable[[], Any],
+        stream: bool = False,
+    ) -> None:
+        """Perhaps call the model for a hit, in the background (``semcache.online.shadow``)."""
+        online = self._calls.engine.online
+        if online is not None:
+            online.shadow.later(request, hit, controls, call, stream)
+
+    def _later_here(
+        self,
+        hit: Hit,
+        request: Request,
+        controls: Controls,
+        call: Callable[[], Awaitable[Any]],
+        stream: bool = False,
+    ) -> None:
+        """``_later`` for what has to run on this event loop."""
+        from semcache.online.backroom import on_loop, running_loop
+
+        loop = running_loop()
+        assert loop is not None
+        self._later(hit, request, controls, lambda: on_loop(loop, call), stream)
+
     # -- four ways to call --------------------------------------------------------------------
 
     def call(
@@ -236,6 +294,8 @@ class Shell:
         begun = self._begin(request, controls, VALUE)
         _tell(told, begun)
         if isinstance(begun, Hit):
+            if controls.shadow_rate:
+                self._later(begun, request, controls, function)
             return begun.answer  # type: ignore[no-any-return]
         assert isinstance(begun, Ticket)
         started = time.perf_counter()
@@ -243,8 +303,11 @@ class Shell:
             with leading(begun.prepared.id):
                 answer = function()
         except BaseException as error:
-            self._fail(begun, error)
-            raise
+            spare = self._calls.spare(begun, error)
+            self._fail(begun, error if spare is None else GeneratorExit())
+            if spare is None:
+                raise
+            return spare.answer  # type: ignore[no-any-return]
         self._finish(begun, answer, time.perf_counter() - started)
         return answer
 
@@ -258,6 +321,8 @@ class Shell:
         begun = await self._abegin(request, controls, VALUE_ASYNC)
         _tell(told, begun)
         if isinstance(begun, Hit):
+            if controls.shadow_rate:
+                self._later_here(begun, request, controls, function)
             return begun.answer  # type: ignore[no-any-return]
         assert isinstance(begun, Ticket)
         started = time.perf_counter()
@@ -265,8 +330,11 @@ class Shell:
             with leading(begun.prepared.id):
                 answer = await function()
         except BaseException as error:
-            await self._afail(begun, error)
-            raise
+            spare = self._calls.spare(begun, error)
+            await self._afail(begun, error if spare is None else GeneratorExit())
+            if spare is None:
+                raise
+            return spare.answer  # type: ignore[no-any-return]
         await self._afinish(begun, answer, time.perf_counter() - started)
         return answer
 
@@ -286,9 +354,16 @@ class Shell:
                 continue
             _tell(told, begun)
             if isinstance(begun, Hit):
+                if controls.shadow_rate:
+                    self._later(begun, request, controls, lambda: list(source()), stream=True)
                 yield from begun.answer
-            else:
+            elif begun.prepared.held is None:
                 yield from self._lead(begun, source)
+            else:
+                from semcache.online.shadow import or_stored
+
+                fresh = self._lead(begun, source)
+                yield from or_stored(fresh, partial(self._calls.spare, begun))
             return
 
     def _lead(self, ticket: Ticket, source: Callable[[], Iterable[T]]) -> Generator[T, None, None]:
@@ -359,16 +434,32 @@ class Shell:
                 return
             _tell(told, begun)
             if isinstance(begun, Hit):
+                if controls.shadow_rate:
+                    self._later_here(begun, request, controls, lambda: _all(source()), stream=True)
                 for chunk in begun.answer:
                     yield chunk
                 return
-            consumer = (await self._alead(begun, source)).consume()
+            consumer = self._aled(begun, source)
+            if begun.prepared.held is not None:
+                from semcache.online.shadow import aor_stored
+
+                consumer = aor_stored(consumer, partial(self._calls.spare, begun))
             try:
                 async for chunk in consumer:
                     yield chunk
             finally:
                 await consumer.aclose()
             return
+
+    async def _aled(
+        self, ticket: Ticket, source: Callable[[], AsyncIterable[T]]
+    ) -> AsyncGenerator[T, None]:
+        consumer = (await self._alead(ticket, source)).consume()
+        try:
+            async for chunk in consumer:
+                yield chunk
+        finally:
+            await consumer.aclose()
 
     async def _until_streaming(self, flight: Flight) -> None:
         while flight.stream is None and flight.state == "flying":
@@ -405,6 +496,10 @@ class Shell:
         flight.stream = stream
         flight.nudge()
         return stream
+
+
+async def _all(chunks: AsyncIterable[T]) -> list[T]:
+    return [chunk async for chunk in chunks]
 
 
 def _tell(told: Told, begun: Hit | Follow | Ticket) -> None:

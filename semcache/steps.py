@@ -34,6 +34,13 @@ class Embed:
 
 
 @dataclass(frozen=True, slots=True)
+class Verify:
+    """Have the verifier read pairs of texts; the result is their logits, in order."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitFlight:
     """Wait until a flight has ended, at most ``timeout`` seconds; the result: whether it did."""
 
@@ -48,5 +55,5 @@ class Pause:
     seconds: float
 
 
-Step: TypeAlias = StoreCall | Embed | AwaitFlight | Pause
+Step: TypeAlias = StoreCall | Embed | Verify | AwaitFlight | Pause
 Steps: TypeAlias = Generator[Step, Any, T]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from semcache.cache import SemanticCache, missing_for_local
+from semcache.cache import SemanticCache
 from semcache.cli.console import note
 from semcache.errors import ConfigurationError
+from semcache.judging import missing_for_local
 
 # A person waits for a busy store longer than an app's request may.
 TIMEOUT_S = 5.0

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 from semcache.decision import lexicon as lex
 from semcache.decision.inflection import stem
@@ -38,9 +39,7 @@ _LETTER = re.compile(
     r"|(?<![\w'])[RU](?![\w'])"
 )
 _PHRASES = lex.phrase_index(lex.PHRASES)
-_MEASURES = {
-    stem(lex.SYNONYMS.get(word, word)): measure for word, measure in lex.MEASURES.items()
-}
+_MEASURES = {stem(lex.SYNONYMS.get(word, word)): measure for word, measure in lex.MEASURES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +153,7 @@ def analyse(text: str) -> Analysis:
     )
 
 
+@lru_cache(maxsize=256)
 def align(query: str, candidate: str) -> Alignment:
     """Pair what is equal up to inflection, synonyms and typing errors.
 
@@ -213,9 +213,9 @@ Measure = tuple[float, str]
 
 
 def _measures(words: Sequence[Content]) -> dict[int, Measure]:
-    """Position of each number that a unit of ``lexicon.MEASURES`` follows: its value in the base."""
+    """Where a unit of ``lexicon.MEASURES`` follows a number: its value in the base unit."""
     found: dict[int, Measure] = {}
-    for position, (number, unit) in enumerate(zip(words, words[1:], strict=False)):
+    for position, (number, unit) in enumerate(pairwise(words)):
         known = _MEASURES.get(unit.key)
         if known and not unit.opens and re.fullmatch(r"#\d+(\.\d+)?", number.key):
             size, base = known

@@ -53,6 +53,7 @@ class Point:
         upper: upper bound on the wrong share at the calibration's confidence, in [0, 1]: exact,
             or corrected for the calibration's prior.
         probability: P(same answer) of a pair that scores just this (isotonic), in [0, 1].
+        at_best: with a prior, what ``upper`` would be if none of the served were wrong.
     """
 
     threshold: float
@@ -60,6 +61,11 @@ class Point:
     wrong: int
     upper: float
     probability: float
+    at_best: float | None = None
+
+    def begins(self, max_wrong: float, needed: float) -> bool:
+        """Whether testing may begin here: whether the bound is within reach, labels unseen."""
+        return self.served >= needed if self.at_best is None else self.at_best <= max_wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,8 @@ class Calibration:
         needed = served_needed(max_wrong, self.confidence)
         chosen = None
         for point in self.points:
-            if point.served < needed if self.start is None else point.threshold > self.start:
+            early = self.start is not None and point.threshold > self.start
+            if early or not point.begins(max_wrong, needed):
                 continue
             if point.upper > max_wrong or point.threshold < self.floor:
                 break
@@ -179,7 +186,8 @@ class Calibration:
             "positives": self.positives,
             "made_from": self.made_from,
         }
-        fields = ("threshold", "served", "wrong", "upper", "probability")
+        fields = ["threshold", "served", "wrong", "upper", "probability"]
+        fields += ["at_best"] if self.prior is not None else []
         rows = ",\n".join(
             "    " + json.dumps({name: getattr(point, name) for name in fields})
             for point in self.points
@@ -262,6 +270,7 @@ def _point(values: Mapping[str, Any]) -> Point:
         wrong=int(values["wrong"]),
         upper=float(values["upper"]),
         probability=float(values["probability"]),
+        at_best=_optional(float, values.get("at_best")),
     )
 
 
@@ -271,7 +280,9 @@ def _check(made: Calibration) -> None:
     if made.prior is not None and not 0 < made.prior < 1:
         raise CalibrationError(f"a calibration with the prior {made.prior}")
     for point in made.points:
-        numbers += [point.threshold, point.upper, point.probability]
+        numbers += [point.threshold, point.upper, point.probability, point.at_best or 0.0]
+        if (made.prior is None) != (point.at_best is None):
+            raise CalibrationError("a calibration that has a prior for some of its points only")
         if not 0 <= point.wrong <= point.served:
             raise CalibrationError(f"a calibration with {point.wrong} wrong of {point.served}")
         if made.prior is None and not point.wrong <= point.upper * point.served + 1e-9:
@@ -302,8 +313,9 @@ def calibrate(
 ) -> Calibration:
     """Evidence from labelled pairs, each as (score, whether vetoed, whether the same answer).
 
-    ``grid``: the thresholds to measure, fixed before looking at any label. ``floor``, ``prior``,
-    ``verifier``: see there. ``start``: likewise, chosen without the labels of these pairs.
+    ``grid``: the thresholds to measure, fixed before looking at any label; with a prior, the true
+    matches may be looked at (``shift.py``). ``floor``, ``prior``, ``verifier``: see there.
+    ``start``: likewise, chosen without the labels of these pairs.
     ``sampled``: the pairs are a sample of what would be served, so that none wrong among them says
     something; of other pairs it would only say how they were collected.
 
@@ -335,20 +347,32 @@ def calibrate(
         served = len(open_pairs) - below
         right = right_below[-1] - right_below[below]
         probability = fitted[min(below, len(fitted) - 1)] if fitted else 0.0
+        at_best = None
         if prior is None:
             upper = binomial_upper(served - right, served, confidence)
         else:
             probability = shifted_probability(probability, share, prior)
-            upper = shifted_upper(
-                served - right,
-                right,
-                negatives=len(pairs) - positives,
-                positives=positives,
-                prior=prior,
-                confidence=confidence,
+            at_best, upper = (
+                shifted_upper(
+                    wrong,
+                    right,
+                    negatives=len(pairs) - positives,
+                    positives=positives,
+                    prior=prior,
+                    confidence=confidence,
+                )
+                for wrong in (0, served - right)
             )
+            at_best = round(at_best, 9)
         points.append(
-            Point(threshold, served, served - right, round(upper, 9), round(probability, 6))
+            Point(
+                threshold,
+                served,
+                served - right,
+                round(upper, 9),
+                round(probability, 6),
+                at_best,
+            )
         )
     return Calibration(
         scorer=scorer,
@@ -387,10 +411,13 @@ def shipped(scorer_name: str) -> Calibration:
         CalibrationError: there is none for that scorer; the message says what to do.
     """
     folder = resources.files("semcache.decision") / "calibrations"
-    file = folder / f"{scorer_name}.json"
-    if not scorer_name.isidentifier() or not file.is_file():
+    family = scorer_name.partition("-")[0]
+    file = folder / f"{family}.json"
+    if not family.isidentifier() or not file.is_file():
         raise CalibrationError(
             f"no calibration is shipped for the scorer {scorer_name!r}; make one from labelled "
             "pairs (semcache tune) and pass it, or use the scorer 'hybrid' or 'cosine'"
         )
-    return Calibration.from_json(file.read_text("utf-8"))
+    made = Calibration.from_json(file.read_text("utf-8"))
+    made.require(scorer=scorer_name, encoder=made.encoder, verifier=made.verifier)
+    return made

@@ -38,13 +38,18 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome: ``served`` or nothing, all candidates best first, and a plain sentence."""
+    """The outcome: ``served`` or nothing, all candidates best first, and a plain sentence.
+
+    Attributes:
+        refused: whether a candidate that was near enough was refused by a veto.
+    """
 
     served: Judged | None
     judged: tuple[Judged, ...]
     threshold: float | None
     scorer: str
     reason: str
+    refused: bool = False
 
 
 def decide(
@@ -59,9 +64,9 @@ def decide(
 ) -> Verdict:
     """Judge the candidates of a search; serve the best one without a veto above the threshold.
 
-    A candidate found by terms alone has no cosine: it is listed and never served. With a veto
-    switched off that was on when the calibration was made, the evidence says nothing, and nothing
-    is served.
+    A candidate found by terms alone has no cosine: it is listed and never served. The vetoes are
+    those that were on when the calibration was made; with one of them switched off the evidence
+    says nothing, and nothing is served.
 
     Only what may matter is worked out: the exact score of candidates that can reach the threshold
     (and of the nearest), and the vetoes of those above it until one is served. ``thorough`` works
@@ -71,12 +76,9 @@ def decide(
         ModelMismatch: the calibration belongs to another scorer.
         ConfigurationError: ``max_wrong`` is not within 0 and 1.
     """
-    if calibration.scorer != scorer.name:
-        raise ModelMismatch(
-            f"the calibration of {calibration.scorer!r} cannot judge scores of {scorer.name!r}; "
-            f"pass shipped({scorer.name!r}) or a calibration made for it (semcache tune)"
-        )
+    _same_scorer(calibration, scorer)
     missing = sorted(set(calibration.vetoes) - enabled_vetoes)
+    asked = frozenset(calibration.vetoes) & enabled_vetoes
     threshold = None if missing else calibration.threshold(max_wrong)
     least = None if thorough else threshold
     scores = scorer.score(query, terms(query), result.candidates, result.corpus, least)
@@ -91,13 +93,19 @@ def decide(
     )
     judged: list[Judged] = []
     served: Judged | None = None
+    refused = False
     for found, value, score in ranked:
         serving = threshold is not None and value >= threshold and served is None
+        # What a veto refused was not given to the verifier: the nearest of these shows why.
+        unread = scorer.verifier is not None and found.logit is None and not judged
         # Aligning two texts is what takes time, so it is done only where it can matter.
-        against = vetoes(query, found.entry.query, enabled_vetoes) if serving or thorough else ()
+        against: tuple[Veto, ...] = ()
+        if serving or thorough or unread:
+            against = vetoes(query, found.entry.query, asked)
         probability = 0.0 if against else calibration.probability(value)
         one = Judged(found, value, probability, score.features, against)
         judged.append(one)
+        refused = refused or (bool(against) and (serving or unread) and threshold is not None)
         if serving and not against:
             served = one
     if served is not None and threshold is not None:
@@ -110,7 +118,49 @@ def decide(
         reason = f"calibration has no support for max_wrong={max_wrong:g}"
     else:
         reason = _refusal(judged, threshold)
-    return Verdict(served, tuple(judged), threshold, scorer.name, reason)
+    return Verdict(served, tuple(judged), threshold, scorer.name, reason, refused)
+
+
+def to_verify(
+    query: str,
+    result: SearchResult,
+    *,
+    scorer: Scorer,
+    calibration: Calibration,
+    max_wrong: float,
+    enabled_vetoes: frozenset[str] = ALL,
+    thorough: bool = False,
+) -> list[int]:
+    """Positions of the candidates that a verifier has to read before ``decide`` can serve them.
+
+    Those without a veto that would reach the threshold if the verifier were sure, the nearest
+    first; none where the scorer asks no verifier or nothing can be served. ``thorough``: all near
+    ones.
+
+    Raises:
+        ModelMismatch, ConfigurationError: as ``decide``.
+    """
+    _same_scorer(calibration, scorer)
+    if scorer.verifier is None:
+        return []
+    missing = set(calibration.vetoes) - enabled_vetoes
+    threshold = None if missing else calibration.threshold(max_wrong)
+    if threshold is None and not thorough:
+        return []
+    least = None if thorough else threshold
+    wanted = scorer.shortlist(query, terms(query), result.candidates, result.corpus, least)
+    if thorough:
+        return wanted
+    asked = frozenset(calibration.vetoes) & enabled_vetoes
+    return [i for i in wanted if not vetoes(query, result.candidates[i].entry.query, asked)]
+
+
+def _same_scorer(calibration: Calibration, scorer: Scorer) -> None:
+    if calibration.scorer != scorer.name:
+        raise ModelMismatch(
+            f"the calibration of {calibration.scorer!r} cannot judge scores of {scorer.name!r}; "
+            f"pass shipped({scorer.name!r}) or a calibration made for it (semcache tune)"
+        )
 
 
 def _value(found: Found, score: Score) -> float:
@@ -119,11 +169,22 @@ def _value(found: Found, score: Score) -> float:
 
 def _refusal(judged: list[Judged], threshold: float) -> str:
     best = judged[0]
-    if best.score == -math.inf:
+    if best.score == -math.inf and math.isnan(best.features.get("cosine", math.nan)):
         return "no candidate with a vector"
+    if best.score == -math.inf:
+        return _unread(best)
     if best.score >= threshold and best.vetoes:
         return f"refused: {best.vetoes[0].name} differs ({best.vetoes[0].detail})"
-    return f"below threshold {_short(best.score)} < {_short(threshold)}"
+    doubt = best.features.get("verifier")
+    said = "" if doubt is None else f" (verifier {doubt:+.1f})"
+    return f"below threshold {_short(best.score)} < {_short(threshold)}{said}"
+
+
+def _unread(best: Judged) -> str:
+    """Why the nearest was not given to the verifier."""
+    if best.vetoes:
+        return f"refused: {best.vetoes[0].name} differs ({best.vetoes[0].detail})"
+    return f"not near enough (cosine {_short(best.features['cosine'])}), or not verified"
 
 
 def _short(value: float) -> str:

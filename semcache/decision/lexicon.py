@@ -333,22 +333,21 @@ UNITS = _words(
     eur gbp celsius fahrenheit kelvin c f kb mb gb tb byte bit degree percent
     """
 )
-# Units that convert exactly, with their size in a base unit. Months are no number of days.
-MEASURES: Mapping[str, tuple[float, str]] = {
-    word: (size, base)
-    for base, units in {
-        "second": {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "hr": 3600,
-                   "h": 3600, "day": 86_400, "week": 604_800},
-        "month": {"month": 1, "year": 12, "yr": 12, "decade": 120, "century": 1200},
-        "gram": {"milligram": 0.001, "mg": 0.001, "gram": 1, "g": 1, "kilogram": 1000, "kg": 1000},
-        "meter": {"millimeter": 0.001, "mm": 0.001, "centimeter": 0.01, "cm": 0.01, "meter": 1,
-                  "m": 1, "kilometer": 1000, "km": 1000},
-        "liter": {"milliliter": 0.001, "ml": 0.001, "liter": 1, "l": 1},
-        "foot": {"inch": 1 / 12, "foot": 1, "yard": 3},
-        "dollar": {"cent": 0.01, "dollar": 1},
-    }.items()
-    for word, size in units.items()
+# Units that convert exactly, by their base unit. Months are no number of days.
+_CONVERTIBLE: Mapping[str, Mapping[str, float]] = {
+    "second": {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "hr": 3600, "h": 3600,
+               "day": 86_400, "week": 604_800},
+    "month": {"month": 1, "year": 12, "yr": 12, "decade": 120, "century": 1200},
+    "gram": {"milligram": 0.001, "mg": 0.001, "gram": 1, "g": 1, "kilogram": 1000, "kg": 1000},
+    "meter": {"millimeter": 0.001, "mm": 0.001, "centimeter": 0.01, "cm": 0.01, "meter": 1, "m": 1,
+              "kilometer": 1000, "km": 1000},
+    "liter": {"milliliter": 0.001, "ml": 0.001, "liter": 1, "l": 1},
+    "foot": {"inch": 1 / 12, "foot": 1, "yard": 3},
+    "dollar": {"cent": 0.01, "dollar": 1},
 }  # fmt: skip
+MEASURES: Mapping[str, tuple[float, str]] = {
+    word: (size, base) for base, units in _CONVERTIBLE.items() for word, size in units.items()
+}
 # Prepositions that only join a noun to another: "the weather in Rome" is "Rome weather".
 JOINING = _words("of for in on at")
 # Words that belong to a verb wherever they stand: "turn off the light", "turn the light off".

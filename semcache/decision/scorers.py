@@ -1,8 +1,7 @@
 """Scorers: one number for (query, candidate), higher = more likely the same answer.
 
 A scorer says nothing about whether its number is high enough; the calibration of that scorer does.
-A new scorer (the learned one, with a verifier) implements ``Scorer``, is named in ``scorer_named``
-and brings a calibration of its own.
+A new scorer implements ``Scorer``, is named in ``builtin.py`` and brings a calibration of its own.
 """
 
 from __future__ import annotations
@@ -49,6 +48,26 @@ class Scorer(Protocol):
         """Identifies the scorer with all its parameters: a calibration is bound to it."""
         ...
 
+    @property
+    def verifier(self) -> str | None:
+        """Fingerprint of the verifier whose logits it needs; ``None``: it needs none."""
+        ...
+
+    def shortlist(
+        self,
+        query: str,
+        query_terms: Sequence[str],
+        candidates: Sequence[Found],
+        corpus: CorpusStats,
+        least: float | None = None,
+    ) -> list[int]:
+        """Positions of the candidates whose logit is missing and may matter, in order of promise.
+
+        Args:
+            least: as for ``score``.
+        """
+        ...
+
     def score(
         self,
         query: str,
@@ -66,8 +85,28 @@ class Scorer(Protocol):
         ...
 
 
+class _Unverified:
+    """What a scorer is that asks no verifier."""
+
+    __slots__ = ()
+
+    @property
+    def verifier(self) -> str | None:
+        return None
+
+    def shortlist(
+        self,
+        query: str,
+        query_terms: Sequence[str],
+        candidates: Sequence[Found],
+        corpus: CorpusStats,
+        least: float | None = None,
+    ) -> list[int]:
+        return []
+
+
 @dataclass(frozen=True, slots=True)
-class CosineScorer:
+class CosineScorer(_Unverified):
     """The cosine of the two vectors, in [-1, 1]."""
 
     name: str = field(default="cosine", init=False)
@@ -82,12 +121,12 @@ class CosineScorer:
     ) -> list[Score]:
         return [
             Score(value, {"cosine": value} if math.isfinite(value) else {})
-            for value in map(_cosine, candidates)
+            for value in map(known_cosine, candidates)
         ]
 
 
 @dataclass(frozen=True, slots=True)
-class HybridScorer:
+class HybridScorer(_Unverified):
     """``alpha * cosine + (1 - alpha) * normalised_bm25``, in [-alpha, 1].
 
     Raises:
@@ -113,11 +152,11 @@ class HybridScorer:
         least: float | None = None,
     ) -> list[Score]:
         scores: list[Score] = []
-        nearest = max(map(_cosine, candidates), default=-math.inf)
-        weights = _Weights(corpus)
+        nearest = max(map(known_cosine, candidates), default=-math.inf)
+        weights = CorpusWeights(corpus)
         ours = Counter(query_terms)
         for found in candidates:
-            cosine = _cosine(found)
+            cosine = known_cosine(found)
             # Even with every word in common it would stay below.
             hopeless = least is not None and self.alpha * cosine + 1.0 - self.alpha < least
             if hopeless and cosine < nearest:
@@ -147,10 +186,10 @@ def normalised_bm25(one: Sequence[str], two: Sequence[str], corpus: CorpusStats)
     >>> 0 < normalised_bm25(["reset", "pin"], ["change", "pin"], corpus) < 0.5
     True
     """
-    return _lexical(Counter(one), Counter(two), _Weights(corpus))[0]
+    return lexical_likeness(Counter(one), Counter(two), CorpusWeights(corpus))
 
 
-class _Weights:
+class CorpusWeights:
     """What each term weighs, computed once for all candidates of a search."""
 
     def __init__(self, corpus: CorpusStats) -> None:
@@ -168,9 +207,20 @@ class _Weights:
             known = self._known[term] = (exact, max(shrunk, LEAST_WEIGHT))
         return known
 
+    def steady(self, term: str) -> float:
+        """IDF drawn towards that of English, in nats."""
+        return self[term][1]
+
+
+def lexical_likeness(
+    one: Mapping[str, int], two: Mapping[str, int], weights: CorpusWeights
+) -> float:
+    """``normalised_bm25`` of counted terms."""
+    return _lexical(one, two, weights)[0]
+
 
 def _lexical(
-    one: Mapping[str, int], two: Mapping[str, int], weights: _Weights
+    one: Mapping[str, int], two: Mapping[str, int], weights: CorpusWeights
 ) -> tuple[float, float, float]:
     """Normalised BM25, BM25 of ``two`` for the query ``one``, and the reverse; in one pass."""
     length_one, length_two = sum(one.values()), sum(two.values())
@@ -195,20 +245,7 @@ def _lexical(
     return min(across / within, 1.0), forward, backward
 
 
-def scorer_named(name: str) -> Scorer:
-    """The built-in scorer of that name.
-
-    Raises:
-        ConfigurationError: there is none; the message lists the names.
-    """
-    if name == "cosine":
-        return CosineScorer()
-    if name == "hybrid":
-        return HybridScorer()
-    raise ConfigurationError(f"no scorer {name!r:.60}; this version knows cosine and hybrid")
-
-
-def _cosine(found: Found) -> float:
+def known_cosine(found: Found) -> float:
     """The cosine within its range; ``-inf`` where there is none or it is not a number."""
     if found.cosine is None or not math.isfinite(found.cosine):
         return -math.inf

@@ -11,7 +11,8 @@ from semcache.entry import Usage
 
 EventKind = Literal[
     "hit", "miss", "refused", "bypass", "coalesced", "stored", "not-admitted", "store-error",
-    "embedding-error", "truncated", "reported-wrong",
+    "embedding-error", "verifier-error", "truncated", "reported-wrong",
+    "reported-right", "shadow", "shadow-error", "tightened", "relaxed", "grey",
 ]  # fmt: skip
 
 log = logging.getLogger("semcache")

@@ -10,6 +10,7 @@ from typing import Any
 
 from semcache.fork import after_fork_in_child
 from semcache.observe.events import Event
+from semcache.observe.learning import GreyCounts, LiveRate, ShadowCounts
 from semcache.stores.base import StoreStats
 
 
@@ -23,6 +24,8 @@ class CacheStats:
             that hits made unnecessary, as far as their usage and cost were known.
         semantic: why the semantic tier is off, or ``"on"``.
         reasons: number of times by reason, of answers that were not stored.
+        live: by namespace, how often hits by meaning are wrong (``docs/online.md``).
+        shadow, grey: samples and doubtful pairs of this process.
     """
 
     hits: Mapping[str, int]
@@ -33,6 +36,7 @@ class CacheStats:
     not_admitted: int
     store_errors: int
     embedding_errors: int
+    verifier_errors: int
     reported_wrong: int
     saved_input_tokens: int
     saved_output_tokens: int
@@ -41,6 +45,10 @@ class CacheStats:
     semantic: str = "on"
     reasons: Mapping[str, int] = field(default_factory=dict)
     store: StoreStats | None = None
+    live: Mapping[str, LiveRate] = field(default_factory=dict)
+    shadow: ShadowCounts = field(default_factory=ShadowCounts)
+    grey: GreyCounts = field(default_factory=GreyCounts)
+    reported_right: int = 0
 
     @property
     def requests(self) -> int:
@@ -86,8 +94,17 @@ class Metrics:
                 self._counts[event.kind] += 1
                 if event.kind == "not-admitted":
                     self._reasons[event.reason] += 1
+                elif event.kind == "shadow":
+                    self._counts["shadow:" + event.reason] += 1
 
-    def snapshot(self, *, semantic: str, store: StoreStats | None) -> CacheStats:
+    def snapshot(
+        self,
+        *,
+        semantic: str,
+        store: StoreStats | None,
+        live: Mapping[str, LiveRate] | None = None,
+        grey: GreyCounts | None = None,
+    ) -> CacheStats:
         with self._lock:
             counts = self._counts
             return CacheStats(
@@ -101,6 +118,7 @@ class Metrics:
                 not_admitted=counts["not-admitted"],
                 store_errors=counts["store-error"],
                 embedding_errors=counts["embedding-error"],
+                verifier_errors=counts["verifier-error"],
                 reported_wrong=counts["reported-wrong"],
                 saved_input_tokens=counts["input_tokens"],
                 saved_output_tokens=counts["output_tokens"],
@@ -109,4 +127,14 @@ class Metrics:
                 semantic=semantic,
                 reasons=dict(self._reasons),
                 store=store,
+                live={} if live is None else dict(live),
+                shadow=ShadowCounts(
+                    right=counts["shadow:right"],
+                    wrong=counts["shadow:wrong"],
+                    undecided=counts["shadow:undecided"],
+                    dropped=counts["shadow:dropped"],
+                    errors=counts["shadow-error"],
+                ),
+                grey=GreyCounts() if grey is None else grey,
+                reported_right=counts["reported-right"],
             )

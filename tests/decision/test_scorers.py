@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semcache.candidates import CorpusStats, Found
+from semcache.decision.builtin import scorer_named
 from semcache.decision.scorers import (
     CosineScorer,
     HybridScorer,
     Scorer,
     normalised_bm25,
-    scorer_named,
 )
 from semcache.decision.terms import terms
 from semcache.entry import Entry
@@ -58,7 +58,7 @@ def test_names() -> None:
     assert scorer_named("hybrid") == HybridScorer()
     assert isinstance(HybridScorer(), Scorer)
     assert HybridScorer(0.5).name != HybridScorer().name
-    with pytest.raises(ConfigurationError, match="cosine and hybrid"):
+    with pytest.raises(ConfigurationError, match="hybrid, cosine"):
         scorer_named("magic")
     with pytest.raises(ConfigurationError, match="between 0 and 1"):
         HybridScorer(1.5)
