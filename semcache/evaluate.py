@@ -188,10 +188,14 @@ def judge(
     calibration: Calibration,
     max_wrong: float,
     enabled_vetoes: frozenset[str] = ALL,
+    logit: float | None = None,
 ) -> Verdict:
-    """The decision if ``pair.b`` were the one stored entry found and ``pair.a`` were asked."""
+    """The decision if ``pair.b`` were the one stored entry found and ``pair.a`` were asked.
+
+    ``logit``: the verifier's, where the scorer asks one.
+    """
     entry = Entry(id="0" * 32, scope="0" * 32, query=pair.b, answer=None, created=0.0)
-    found = Found(entry, cosine, terms(pair.b), "vector")
+    found = Found(entry, cosine, terms(pair.b), "vector", logit)
     return decide(
         pair.a,
         SearchResult((found,), corpus),
@@ -247,19 +251,24 @@ def evaluate(
     calibration: Calibration,
     max_wrong: float,
     clock: Callable[[], float],
+    verify: Callable[[Sequence[tuple[str, str]]], Sequence[float]] | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Measure one file of pairs.
 
-    ``embed`` gives unit vectors of unique texts; ``clock`` counts seconds; ``advance`` is told now
-    and then how many pairs are judged so far.
+    ``embed`` gives unit vectors of unique texts; ``verify`` a verifier's logits of all pairs, where
+    the scorer asks one (a cache has it read only those that could be served); ``clock`` counts
+    seconds; ``advance`` is told now and then how many pairs are judged so far.
     """
     start = clock()
     texts = unique_texts(pairs)
     vectors = dict(zip(texts, embed(texts), strict=True))
     corpus = corpus_of(texts)
+    logits: Sequence[float | None] = [None] * len(pairs)
+    if verify is not None:
+        logits = verify([(pair.a, pair.b) for pair in pairs])
     verdicts: list[Verdict] = []
-    for pair in pairs:
+    for pair, logit in zip(pairs, logits, strict=True):
         cosine = float(vectors[pair.a] @ vectors[pair.b])
         verdicts.append(
             judge(
@@ -269,6 +278,7 @@ def evaluate(
                 scorer=scorer,
                 calibration=calibration,
                 max_wrong=max_wrong,
+                logit=logit,
             )
         )
         if len(verdicts) % TOLD_EVERY == 0:

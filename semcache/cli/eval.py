@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -13,11 +13,7 @@ from semcache.cli.options import Json, MaxWrong
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from semcache.embedders.base import Embedder
     from semcache.evaluate import Report, Vectors
-
-# Texts embedded between two steps of the progress bar.
-BATCH = 64
 
 
 def eval_pairs(
@@ -25,7 +21,7 @@ def eval_pairs(
         list[Path] | None,
         typer.Argument(help="Files with a, b, label: .jsonl, .csv, also .gz.", show_default=False),
     ] = None,
-    scorer: Annotated[str, typer.Option(help="cosine or hybrid.")] = "hybrid",
+    scorer: Annotated[str, typer.Option(help="learned, lexical, hybrid or cosine.")] = "hybrid",
     max_wrong: MaxWrong = None,
     calibration: Annotated[
         Path | None,
@@ -63,18 +59,17 @@ def eval_pairs(
 
     from semcache.cache import DEFAULT_MAX_WRONG
     from semcache.cli.console import note, print_json, progress
+    from semcache.cli.scoring import in_batches, models
     from semcache.decision.calibration import Calibration, shipped
-    from semcache.decision.builtin import scorer_named
-    from semcache.embedders.local import LocalEmbedder
     from semcache.evaluate import evaluate, read_pairs
 
-    judge = scorer_named(scorer)
+    using = models(scorer, None, embedder_path)
+    judge, embedder, verifier = using.scorer, using.embedder, using.verifier
     evidence = shipped(judge.name) if calibration is None else Calibration.from_file(calibration)
     # All files are read before the first is measured: a bad line is reported at once.
     files = {path: read_pairs(path, limit) for path in pairs}
-    embedder = LocalEmbedder(embedder_path)
     if calibration is not None:
-        evidence.require(scorer=judge.name, encoder=embedder.fingerprint)
+        evidence.require(scorer=judge.name, encoder=embedder.fingerprint, verifier=using.read_by)
     elif evidence.encoder is not None and evidence.encoder != embedder.fingerprint:
         note(
             "the shipped calibration was made with another encoder: nothing is served by "
@@ -87,9 +82,15 @@ def eval_pairs(
         for path, some in files.items():
             task = bar.add_task(f"{path.name}: embedding", total=None)
 
-            def embed(texts: Sequence[str], task: TaskID = task) -> Vectors:
-                bar.update(task, total=len(texts))
-                return _in_batches(embedder, texts, lambda done: bar.advance(task, done))
+            def embed(texts: Sequence[str], task: TaskID = task, name: str = path.name) -> Vectors:
+                return in_batches(embedder.embed, texts, bar, task, f"{name}: embedding")
+
+            def verify(
+                some: Sequence[tuple[str, str]], task: TaskID = task, name: str = path.name
+            ) -> list[float]:
+                assert verifier is not None
+                logits = in_batches(verifier.score, some, bar, task, f"{name}: verifying")
+                return cast("list[float]", logits.tolist())
 
             def judged(
                 done: int, task: TaskID = task, n: int = len(some), name: str = path.name
@@ -105,26 +106,15 @@ def eval_pairs(
                     calibration=evidence,
                     max_wrong=bound,
                     clock=perf_counter,
+                    verify=None if verifier is None else verify,
                     advance=judged,
                 )
             )
             bar.remove_task(task)
     if json:
-        print_json({"scorer": judge.name, "files": [report.to_json() for report in reports]})
+        print_json({"scorer": scorer, "files": [report.to_json() for report in reports]})
     else:
-        _show(judge.name, reports)
-
-
-def _in_batches(
-    embedder: Embedder, texts: Sequence[str], advance: Callable[[int], None]
-) -> Vectors:
-    import numpy as np
-
-    parts = []
-    for start in range(0, len(texts), BATCH):
-        parts.append(embedder.embed(texts[start : start + BATCH]))
-        advance(len(parts[-1]))
-    return np.concatenate(parts)
+        _show(scorer, reports)
 
 
 def _show(scorer: str, reports: Sequence[Report]) -> None:

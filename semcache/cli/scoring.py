@@ -1,4 +1,4 @@
-"""Scoring pairs with a progress bar: what ``tune`` and ``label`` have in common."""
+"""Scoring pairs with a progress bar: what ``eval``, ``tune`` and ``label`` have in common."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from semcache.errors import ConfigurationError, ModelMismatch
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from semcache.decision.scorers import Scorer
     from semcache.embedders.base import Embedder
@@ -88,6 +88,24 @@ def usual_vetoes(scorer: str) -> frozenset[str]:
         return ALL
 
 
+def in_batches(
+    run: Callable[[Sequence[Item]], Vectors],
+    items: Sequence[Item],
+    bar: Progress,
+    task: TaskID,
+    what: str,
+) -> Vectors:
+    """``run`` over all items, `BATCH` at a time, with the bar told of each."""
+    import numpy as np
+
+    bar.update(task, description=what, total=len(items), completed=0)
+    parts = []
+    for start in range(0, len(items), BATCH):
+        parts.append(run(items[start : start + BATCH]))
+        bar.update(task, completed=min(start + BATCH, len(items)))
+    return np.concatenate(parts)
+
+
 def score_pairs(
     pairs: Sequence[Pair],
     using: Models,
@@ -103,28 +121,16 @@ def score_pairs(
     scorers = {scorer.name: scorer for scorer in (*compare, using.scorer)}
     task = bar.add_task("embedding", total=None)
 
-    def in_batches(
-        run: Callable[[Sequence[Item]], Vectors], items: Sequence[Item], what: str
-    ) -> Vectors:
-        import numpy as np
-
-        bar.update(task, description=what, total=len(items), completed=0)
-        parts = []
-        for start in range(0, len(items), BATCH):
-            parts.append(run(items[start : start + BATCH]))
-            bar.update(task, completed=min(start + BATCH, len(items)))
-        return np.concatenate(parts)
-
     verifier = using.verifier
     scored = measure(
         pairs,
-        lambda texts: in_batches(using.embedder.embed, texts, "embedding"),
+        lambda texts: in_batches(using.embedder.embed, texts, bar, task, "embedding"),
         scorers=list(scorers.values()),
         choosing_share=choosing_share,
         counts=counts,
         verify=None
         if verifier is None
-        else lambda some: in_batches(verifier.score, some, "verifying").tolist(),
+        else lambda some: in_batches(verifier.score, some, bar, task, "verifying").tolist(),
         advance=lambda done: bar.update(
             task, description="judging", total=len(pairs), completed=done
         ),
