@@ -29,6 +29,7 @@ class Decision:
         id, scope: digests.
         candidates: everything that was judged, best first.
         served: the one of them whose answer is served.
+        query: the prompt that was asked.
         threshold: the least score that is served, ``None`` where the bound has no support.
         scorer: name of the scorer.
         policy: the policy's rules that had a say; empty where it was not asked (an exact hit: it
@@ -45,6 +46,7 @@ class Decision:
     scorer: str | None = None
     policy: tuple[str, ...] = ()
     served: Judged | None = None
+    query: str = field(default="", repr=False)
 
     @property
     def candidate(self) -> Judged | None:
