@@ -164,9 +164,13 @@ def from_column(value: str | bytes) -> str:
     return value if type(value) is str else value.decode("utf-8", "surrogatepass")  # type: ignore[union-attr]
 
 
+# json.dumps would make a new encoder each time.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def texts_to_column(texts: Sequence[str]) -> str:
     """A sequence of texts in one ASCII column; surrogates and NUL are escaped."""
-    return json.dumps(list(texts), separators=(",", ":"))
+    return _encode(list(texts))
 
 
 def texts_from_column(column: str | None) -> tuple[str, ...]:
