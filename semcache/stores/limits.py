@@ -12,5 +12,10 @@ ALIASES_PER_ENTRY = 256
 # up, and few enough not to be felt.
 EXPIRED_PER_PUT = 4
 
+# Two who want a lease read their clocks one after the other and may reach the store the other way
+# round: the second then meets a lease that begins "in its future". By less than this, that is no
+# clock that has stepped back.
+LEASE_SKEW_S = 1.0
+
 # Candidates asked of the index beyond ``k``: int8 errs by about 0.01, and some may have expired.
 OVER_FETCH = 8

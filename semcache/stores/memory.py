@@ -20,6 +20,7 @@ from semcache.stores.base import BaseStore, Caps, Selection, StoreStats
 from semcache.stores.limits import (
     ALIASES_PER_ENTRY,
     EXPIRED_PER_PUT,
+    LEASE_SKEW_S,
     OVER_FETCH,
     SECRET_BYTES,
 )
@@ -378,7 +379,7 @@ class MemoryStore(BaseStore):
     def _holder(self, id: str, now: float) -> str | None:
         token, expires, ttl = self._leases.get(id, ("", -math.inf, 0.0))
         # One that would last longer than it was made for is from before the clock stepped back.
-        return token if now < expires <= now + ttl else None
+        return token if now < expires <= now + ttl + LEASE_SKEW_S else None
 
     def renew(self, id: str, token: str, ttl: float, now: float) -> bool:
         """Extend a lease that ``token`` still holds; ``False`` where it was lost."""

@@ -545,6 +545,13 @@ def test_an_expired_lease_cannot_be_renewed(store: Store) -> None:
     assert not store.renew("x", token, 10, NOW + 10)
 
 
+def test_who_read_the_clock_a_moment_earlier_does_not_take_the_lease_away(store: Store) -> None:
+    token = store.lease("x", 10, NOW + 0.001)
+    assert token
+    assert store.lease("x", 10, NOW) is None
+    assert store.renew("x", token, 10, NOW)
+
+
 def test_a_clock_that_steps_back_does_not_make_a_lease_immortal(store: Store) -> None:
     assert store.lease("x", 10, NOW + 3600)
     assert store.lease("x", 10, NOW)

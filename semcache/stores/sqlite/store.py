@@ -16,7 +16,7 @@ from semcache.entry import Entry
 from semcache.errors import ConfigurationError, EmbeddingError, StoreError
 from semcache.stores.background import Background
 from semcache.stores.base import BaseStore, Caps, Selection, StoreStats
-from semcache.stores.limits import EXPIRED_PER_PUT
+from semcache.stores.limits import EXPIRED_PER_PUT, LEASE_SKEW_S
 from semcache.stores.sqlite.change import (
     Change,
     marks,
@@ -394,8 +394,8 @@ class SqliteStore(BaseStore):
             taken = db.execute(
                 "INSERT INTO leases VALUES (?1, ?2, ?3 + ?4, ?4) ON CONFLICT DO UPDATE "
                 "SET token = ?2, expires = ?3 + ?4, ttl = ?4 "
-                "WHERE NOT (expires > ?3 AND expires <= ?3 + ttl)",
-                (id, token, now, ttl),
+                "WHERE NOT (expires > ?3 AND expires <= ?3 + ttl + ?5)",
+                (id, token, now, ttl, LEASE_SKEW_S),
             ).rowcount
             # What nobody gave back, because it was killed.
             if self._writes % SWEEP_LEASES_EVERY == 0:
@@ -408,7 +408,7 @@ class SqliteStore(BaseStore):
             changed = db.execute(
                 "UPDATE leases SET expires = ?, ttl = ? "
                 "WHERE id = ? AND token = ? AND expires > ? AND expires <= ? + ttl",
-                (now + ttl, ttl, id, token, now, now),
+                (now + ttl, ttl, id, token, now, now + LEASE_SKEW_S),
             ).rowcount
         return changed > 0
 
@@ -475,7 +475,8 @@ class SqliteStore(BaseStore):
         with self._changing() as change:
             change.relist(REMOVE_STEP)
             change.db.execute(
-                "DELETE FROM leases WHERE expires <= ? OR expires > ? + ttl", (now, now)
+                "DELETE FROM leases WHERE expires <= ? OR expires > ? + ttl",
+                (now, now + LEASE_SKEW_S),
             )
         self._vectors.sweep()
         free = math.inf
