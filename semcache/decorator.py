@@ -21,7 +21,7 @@ from collections.abc import (
     Iterator,
 )
 from dataclasses import dataclass, replace
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
 
 from semcache.answer import PLAIN, Codec, codec_for
 from semcache.cache import UNSET, SemanticCache, _Unset
@@ -87,6 +87,8 @@ def cached(
     max_wrong: float | None = None,
     name: str | None = None,
     codec: Codec | None = None,
+    shadow_rate: float | None = None,
+    shadow: Literal["inline", "background"] | None = None,
 ) -> Callable[[Callable[P, R]], Cached[P, R]]:
     """Put a function behind the cache.
 
@@ -94,7 +96,8 @@ def cached(
         prompt: name of the argument that is the prompt. Default: the one called ``prompt``,
             ``query``, ``question``, ``message``, ``text`` or ``input``; else the first one
             annotated as ``str``; else the first one.
-        ttl, tags, namespace, admit, usage, max_wrong: as for ``SemanticCache.call``.
+        ttl, tags, namespace, admit, usage, max_wrong, shadow_rate, shadow: as for
+            ``SemanticCache.call``.
         scope: called with the same arguments; its ``Scope`` takes the place of the other
             arguments. The function's name stays part of the key.
         name: two functions share answers only if they have one name. Default: module and
@@ -124,7 +127,13 @@ def cached(
     if scope is not None and namespace is not None:
         raise ConfigurationError("say the namespace in the Scope that scope= returns")
     settings = cache.checked_controls(
-        ttl=ttl, tags=tags, admit=admit, usage=usage, max_wrong=max_wrong
+        ttl=ttl,
+        tags=tags,
+        admit=admit,
+        usage=usage,
+        max_wrong=max_wrong,
+        shadow_rate=shadow_rate,
+        shadow=shadow,
     )
 
     def decorate(function: Callable[P, R]) -> Cached[P, R]:

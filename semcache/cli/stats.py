@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +13,7 @@ from semcache.cli.options import URL, Json, Url
 
 if TYPE_CHECKING:
     from semcache.entry import Entry
+    from semcache.observe.learning import LiveRate
     from semcache.observe.metrics import CacheStats
 
 # Namespaces and models shown; --json has them all.
@@ -27,6 +28,7 @@ class Ledger:
     expired: int = 0
     quarantined: int = 0
     seeds: int = 0
+    notes: int = 0
     saved_usd: float = 0.0
     saved_seconds: float = 0.0
     saved_input_tokens: int = 0
@@ -35,6 +37,9 @@ class Ledger:
     models: Counter[str] = field(default_factory=Counter)
 
     def add(self, entry: Entry, now: float) -> None:
+        if entry.source == "note":  # what the cache learned, see docs/online.md
+            self.notes += 1
+            return
         self.hits += entry.hits
         self.expired += not entry.is_live(now)
         self.quarantined += entry.quarantined
@@ -82,6 +87,7 @@ def stats(
                     ledger.add(entry, now)
     if json:
         document: dict[str, Any] = {"semantic": state.semantic}
+        document["live"] = {name: asdict(rate) for name, rate in state.live.items()}
         if state.store is not None:
             held = state.store
             document |= {
@@ -111,9 +117,11 @@ def _show(state: CacheStats, ledger: Ledger | None) -> None:
     if "file_bytes" in held.detail:
         table.add_row("file", size(held.detail["file_bytes"]))
     table.add_row("by meaning", clean(state.semantic))
+    for namespace, rate in state.live.items():
+        table.add_row("wrong, live", clean(_rate(namespace, rate)))
     if ledger is not None:
         notes = ((ledger.expired, "expired"), (ledger.quarantined, "quarantined"),
-                 (ledger.seeds, "seeds"))  # fmt: skip
+                 (ledger.seeds, "seeds"), (ledger.notes, "notes"))  # fmt: skip
         if said := ", ".join(f"{count:,} {what}" for count, what in notes if count):
             table.add_row("of these", said)
         table.add_row("hits", f"{ledger.hits:,}")
@@ -125,6 +133,19 @@ def _show(state: CacheStats, ledger: Ledger | None) -> None:
         table.add_row("namespaces", clean(_most(ledger.namespaces.most_common())))
         table.add_row("models", clean(_most(ledger.models.most_common())))
     out.print(table)
+
+
+def _rate(namespace: str, rate: LiveRate) -> str:
+    """The live rate of a namespace in a line."""
+    said = [
+        f"{namespace}: {rate.lower:.1%} to {rate.upper:.1%} by {rate.window:,} samples",
+        f"{rate.reported_wrong:,} of {rate.served:,} hits reported",
+    ]
+    if rate.paused:
+        said.append("paused")
+    elif rate.step:
+        said.append(f"threshold raised to {rate.threshold:g}")
+    return ", ".join(said)
 
 
 def _most(counted: Iterable[tuple[str, int]]) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from semcache.engine import Engine
     from semcache.entry import Entry
 
+Amend = Callable[[Live], Live]
+
 # A step that another process made is in force here after at most so long.
 REFRESH_S = 5.0
 # So many hits are counted before they are written by themselves.
@@ -33,7 +35,7 @@ FLUSH = 256
 # Changing a state takes two operations of the store, so nobody holds the lease for long. Who cannot
 # get it goes on without: it may then overwrite one observation of another process.
 LEASE_S = 2.0
-PAUSES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+PAUSES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.2, 0.2, 0.2, 0.2)
 
 
 class LiveRates:
@@ -52,6 +54,7 @@ class LiveRates:
         self._states: dict[str, Live] = {}
         self._read_at: dict[str, float] = {}
         self._served: Counter[str] = Counter()
+        self._waiting: dict[str, list[Amend]] = {}
         self._calibrations: dict[int, Calibration | None] = {}
 
     @cached_property
@@ -83,10 +86,13 @@ class LiveRates:
         )
 
     def count(self, namespace: str) -> bool:
-        """Count a hit by meaning; true where the counts are due to be written."""
+        """Count a hit by meaning; true where the counts are due to be written.
+
+        As long as nothing was learned there is nothing to compare them with, and they wait.
+        """
         with self._lock:
             self._served[namespace] += 1
-            return self._served[namespace] % FLUSH == 0
+            return self._served[namespace] % FLUSH == 0 and namespace in self._states
 
     def refresh(self, namespace: str, *, now: bool = False) -> Steps[None]:
         """Read the state again, if the last time was long enough ago."""
@@ -118,32 +124,57 @@ class LiveRates:
         confidence = self._engine.calibration.confidence
         yield from self._change(namespace, lambda state: fresh(confidence))
 
-    def _change(self, namespace: str, amend: Callable[[Live], Live]) -> Steps[None]:
+    def _change(self, namespace: str, amend: Amend) -> Steps[None]:
+        """Amend the state. Whoever has the lease does it for all who wait in this process."""
         engine = self._engine
         id, scope = live_ids(engine.keys, namespace, *self._about)
+        with self._lock:
+            waiting = self._waiting.setdefault(namespace, [])
+            waiting.append(amend)
         token: str | None = None
         for pause in PAUSES_S:
+            if not any(one is amend for one in waiting):
+                return
             token = yield StoreCall("lease", (id, LEASE_S, engine.clock()))
             if token is not None:
                 break
             yield Pause(pause)
+        with self._lock:
+            amends, waiting[:] = list(waiting), []
+            served = self._served.pop(namespace, 0) if amends else 0
         try:
-            note: Entry | None = yield StoreCall("get", (id, engine.clock()))
-            known = _state(note) or self._states.get(namespace)
-            state = known or fresh(engine.calibration.confidence)
+            if amends:
+                note: Entry | None = yield StoreCall("get", (id, engine.clock()))
+                known = _state(note) or self._states.get(namespace)
+                state = known or fresh(engine.calibration.confidence)
+                state, moves = self._amended(state.counted(Counts(served)), amends)
+                kept = live_note(id, scope, namespace, state.to_json(), engine.clock())
+                yield StoreCall("put", (kept, None, ()))
+        except BaseException:
             with self._lock:
-                served = self._served.pop(namespace, 0)
-            amended = amend(state.counted(Counts(served)))
-            moved, move = amended.moved(self._max_wrong, len(self._steps))
-            kept = live_note(id, scope, namespace, moved.to_json(), engine.clock())
-            yield StoreCall("put", (kept, None, ()))
+                waiting[:0] = amends
+                self._served[namespace] += served
+            raise
         finally:
             if token is not None:
                 yield StoreCall("release", (id, token))
-        self._states[namespace] = moved
-        self._read_at[namespace] = engine.clock()
-        if move is not None:
-            self._tell(namespace, amended, moved, move)
+        if amends:
+            self._states[namespace] = state
+            self._read_at[namespace] = engine.clock()
+            for before, after, move in moves:
+                self._tell(namespace, before, after, move)
+
+    def _amended(
+        self, state: Live, amends: list[Amend]
+    ) -> tuple[Live, list[tuple[Live, Live, Move]]]:
+        """The state after these, one by one, and each step of the threshold on the way."""
+        moves: list[tuple[Live, Live, Move]] = []
+        for amend in amends:
+            amended = amend(state)
+            state, move = amended.moved(self._max_wrong, len(self._steps))
+            if move is not None:
+                moves.append((amended, state, move))
+        return state, moves
 
     def _tell(self, namespace: str, before: Live, after: Live, move: Move) -> None:
         where = f"namespace {namespace!r:.60}"
@@ -169,8 +200,9 @@ class LiveRates:
 
     def flush(self, run: Callable[[Any], Any]) -> None:
         """Write the hits that were counted, where there is something to compare them with."""
-        for namespace, count in list(self._served.items()):
-            if count and namespace in self._states:
+        for namespace in {*self._served, *self._waiting}:
+            counted = self._served[namespace] and namespace in self._states
+            if counted or self._waiting.get(namespace):
                 try:
                     run(self.reported(namespace))
                 except Exception as error:

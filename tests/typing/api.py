@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, assert_type
 
-from semcache import CacheInfo, CacheStats, Decision, Hit, Recorded, Scope, SemanticCache, cached
+from semcache import (
+    AnswerJudge,
+    CacheInfo,
+    CacheStats,
+    Compared,
+    Decision,
+    ExactJudge,
+    GreyPair,
+    GreyZone,
+    Hit,
+    LiveRate,
+    Recorded,
+    Scope,
+    SemanticCache,
+    cached,
+)
 
 cache = SemanticCache.open("memory://")
 
@@ -43,6 +58,24 @@ assert_type(cache.record("hi", "there"), Recorded)
 assert_type(cache.call("hi", lambda: 1), int)
 assert_type(cache.stats(), CacheStats)
 assert_type(cache.invalidate(tags=["faq"]), int)
+assert_type(cache.stats().live["default"], LiveRate)
+assert_type(cache.drain(1.0), bool)
+
+
+def judge(compared: Compared) -> bool | None:
+    return compared.stored_text == compared.fresh_text
+
+
+async def judge_async(compared: Compared) -> bool:
+    return compared.stored_text == compared.fresh_text
+
+
+async def verify(pair: GreyPair) -> bool | None:
+    return pair.query == pair.candidate
+
+
+SemanticCache.open(shadow_rate=0.01, shadow="background", judge=judge, grey_zone=GreyZone(verify))
+judges: list[AnswerJudge] = [judge, judge_async, ExactJudge()]
 
 
 async def twins() -> None:
