@@ -35,10 +35,11 @@ from rich.progress import track
 from rich.table import Table
 
 from semcache import Scope, SemanticCache
-from semcache.cache import DEFAULT_MAX_WRONG, DEFAULT_SCORER
+from semcache.cache import DEFAULT_MAX_WRONG
 from semcache.decision.calibration import shipped
 from semcache.demo.prompts import demo_prompts
 from semcache.embedders.local import LocalEmbedder
+from semcache.judging import DEFAULT_SCORER
 from semcache.replay import percentile
 
 if TYPE_CHECKING:
