@@ -112,17 +112,16 @@ def _pick(name: str) -> Pick:
 
 
 def _needed(max_wrong: float | None) -> int:
-    """Labels of served pairs, all right, that ``tune`` needs with its usual parts."""
+    """Labels of served pairs, all right, that the bound takes."""
     import math
 
     from semcache.cache import DEFAULT_MAX_WRONG
     from semcache.decision.binomial import served_needed
-    from semcache.tuning.fit import CHOOSING_SHARE
 
     needed = served_needed(DEFAULT_MAX_WRONG if max_wrong is None else max_wrong)
     if not math.isfinite(needed):
         raise ConfigurationError("no number of labels supports a max_wrong of 0")
-    return math.ceil(needed / (1 - CHOOSING_SHARE))
+    return int(needed)
 
 
 def _threshold(

@@ -48,9 +48,10 @@ def tune(
     choose_on: Annotated[
         float,
         typer.Option(
-            metavar="SHARE", help="Of the pairs, make choices on this part; the rest is evidence."
+            metavar="SHARE",
+            help="Keep this part of the pairs apart to choose where testing begins.",
         ),
-    ] = 0.3,
+    ] = 0.0,
     without_veto: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Switch a veto off; may be given again."),

@@ -103,7 +103,7 @@ def _rankings(found: Findings) -> Table:
 
 
 def _alphas(found: Findings) -> Table:
-    table = Table(title="Hybrid alone, by alpha (on the part to choose on)", title_justify="left")
+    table = Table(title="Hybrid alone, by alpha", title_justify="left")
     table.add_column("alpha")
     for point in found.alphas:
         table.add_column(f"{point.alpha:.1f}", justify="right")

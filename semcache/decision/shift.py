@@ -10,11 +10,17 @@ threshold,
 
 where F is the share of the false and T that of the true matches that would be served. Weighted
 pairs are not a binomial sample, so an exact bound on the wrong share of *these* pairs says nothing
-about traffic. But F and T each are binomial, of the false and of the true matches alone: F is
-bounded from above and T from below, each exactly (Clopper and Pearson 1934), and as the wrong share
-grows with F and falls with T, both together bound it. Either may fail; their risks add up to
-``1 - confidence`` (Bonferroni). The same device, an interval for each label put through the
-weights: Si et al., "PAC prediction sets under label shift", ICLR 2024.
+about traffic. But F and T each are a share of one label, and as the wrong share grows with F and
+falls with T, a bound on each bounds it; the risks of the two add up to ``1 - confidence``
+(Bonferroni). The same device, an interval for each label put through the weights: Si et al., "PAC
+prediction sets under label shift", ICLR 2024.
+
+* T is bounded from below *for all thresholds at once* (Dvoretzky, Kiefer and Wolfowitz, with the
+  constant of Massart, "The tight constant in the DKW inequality", Annals of Probability 18, 1990).
+  So the true matches may also say where testing begins: where the bound could be met if no false
+  match were served.
+* F is bounded from above, exactly (Clopper and Pearson 1934). The true matches say nothing about
+  the false ones, so given them the thresholds are a fixed sequence of tests of F.
 
 The alternative, thinning one label at random until the mix is right (rejection sampling: Park et
 al., "PAC prediction sets under covariate shift", ICLR 2022), keeps the plain binomial, but throws
@@ -25,10 +31,12 @@ The bound holds for the prior given. An estimate of it that is too high makes it
 
 from __future__ import annotations
 
-from semcache.decision.binomial import binomial_lower, binomial_upper
+import math
 
-# Of the risk, the part spent on F. What decides is F, where a handful of pairs is counted; T is
-# known well from few labels, so bounding it at a stricter level costs little. Fixed beforehand.
+from semcache.decision.binomial import binomial_upper
+
+# Of the risk, the part spent on F. What decides is F, where a handful of pairs is counted. Fixed
+# beforehand.
 FALSE_PART = 0.8
 
 
@@ -43,11 +51,14 @@ def shifted_upper(
     >>> even = shifted_upper(0, 800, negatives=1000, positives=1000, prior=0.5, confidence=0.95)
     >>> rare = shifted_upper(0, 800, negatives=1000, positives=1000, prior=0.1, confidence=0.95)
     >>> round(even, 4), round(rare, 4)
-    (0.0042, 0.0363)
+    (0.0043, 0.037)
     """
+    if positives <= 0:
+        return 1.0
     risk = 1 - confidence
     false = binomial_upper(wrong, negatives, 1 - risk * FALSE_PART)
-    true = binomial_lower(right, positives, 1 - risk * (1 - FALSE_PART))
+    margin = math.sqrt(-math.log(risk * (1 - FALSE_PART)) / (2 * positives))
+    true = max(0.0, right / positives - margin)
     served = prior * true + (1 - prior) * false
     return (1 - prior) * false / served if served > 0 else 1.0
 

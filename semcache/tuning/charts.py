@@ -233,7 +233,7 @@ def reliability(ax: Axes, found: Findings) -> None:
         axis.set_major_locator(_few_ticks())
         axis.set_major_formatter(_percent)
     ax.set_title("Reliability" + _at_prior(found))
-    ax.set_xlabel("P(same answer), foretold by the other part")
+    ax.set_xlabel("P(same answer), foretold by the other half")
     ax.set_ylabel("came true (95 % interval)")
     ax.legend(loc="upper left")
 

@@ -81,7 +81,7 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class AlphaPoint:
-    """The hybrid scorer alone at one ``alpha``, on the choosing part.
+    """The hybrid scorer alone at one ``alpha``, on the part to choose on, or on all pairs.
 
     ``recall``: at a precision of ``SWEEP_PRECISION``.
     """
@@ -308,20 +308,20 @@ def _curve(pairs: Sequence[tuple[float, bool]], positives: int, weight: float) -
 def _reliability(
     scored: Sequence[Scored], scorer: str, goal: Goal, enabled: frozenset[str]
 ) -> Reliability:
-    """Two-fold: each part is foretold by the isotonic fit of the other."""
-    parts = [
+    """Two-fold: each half is foretold by the isotonic fit of the other."""
+    halves = [
         sorted(
             (one.values[scorer], one.pair.same)
             for one in scored
-            if (one.choosing if part else one.evidence) and not one.vetoed(enabled)
+            if one.half is half and (one.choosing or one.evidence) and not one.vetoed(enabled)
         )
-        for part in (True, False)
+        for half in (True, False)
     ]
-    if min(map(len, parts)) < RELIABILITY_BINS:
+    if min(map(len, halves)) < RELIABILITY_BINS:
         return Reliability(None, ())
     foretold = sorted(
         pair
-        for fitted_on, applied_to in (parts, parts[::-1])
+        for fitted_on, applied_to in (halves, halves[::-1])
         for pair in _foretell(fitted_on, applied_to)
     )
     share = sum(one.pair.same for one in scored) / len(scored)

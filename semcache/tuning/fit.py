@@ -1,31 +1,35 @@
-"""Choosing on one part, measuring on the other: from scored pairs to a calibration.
+"""From scored pairs to a calibration.
 
-Three things are chosen without a look at the labels of the evidence:
+What is chosen before testing is chosen without the labels of the evidence (with a prior, without
+its false matches):
 
-* the *grid* of thresholds: ranks of the scores in the choosing part, so that it is as fine as the
-  scores are dense, whatever the scorer's scale;
+* the *grid* of thresholds: ranks of the scores, so that it is as fine as the scores are dense,
+  whatever the scorer's scale. A count at the rank of a score is that of a sample above it;
 * the *floor*: the score above which ``1 - FLOOR_QUANTILE`` of the pairs without a veto lie, and
   nothing below where ``semcache label`` sampled;
-* the *start* of the sequence of tests: the threshold whose bound would be lowest if the evidence
-  came out as the choosing part did. Without a choosing part there is none, and the sequence begins
-  where enough pairs are served (see ``decision/calibration.py``).
+* where testing begins: at the strictest threshold that serves enough pairs. Or, with a part to
+  choose on, at the threshold where that part makes it likeliest that the first test passes.
+
+A part to choose on costs evidence, and is off by default. Measured with the learned scorer on
+random parts of strict_pairs.tune at ``max_wrong`` .01 (60 draws each): of 90 % of the pairs, all
+draws support the bound without it and 57 % with it; of 50 %, 50 % against 20 %. It pays where a
+wrong label among the very highest scores would end the usual sequence at once.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semcache.decision.binomial import CONFIDENCE, binomial_upper
 from semcache.decision.calibration import Calibration, calibrate
-from semcache.decision.shift import shifted_upper
 from semcache.decision.vetoes import ALL
 from semcache.errors import ConfigurationError
 from semcache.evaluate import Pair
 from semcache.tuning.measure import Scored
 
-CHOOSING_SHARE = 0.3
 FLOOR_QUANTILE = 0.05
 GRID_SIZE = 200
 SERVED = "served"
@@ -38,13 +42,13 @@ class Goal:
     """What the user asks for.
 
     Raises:
-        ConfigurationError: a share that is none, or a prior without a choosing part.
+        ConfigurationError: a share that is none, or a prior together with a part to choose on.
     """
 
     max_wrong: float
     confidence: float = CONFIDENCE
     prior: float | None = None
-    choosing_share: float = CHOOSING_SHARE
+    choosing_share: float = 0.0
     vetoes: frozenset[str] = ALL
 
     def __post_init__(self) -> None:
@@ -57,10 +61,10 @@ class Goal:
             raise ConfigurationError(
                 f"the choosing share must be at least 0 and below 1, not {self.choosing_share:g}"
             )
-        if self.prior is not None and not self.choosing_share:
+        if self.prior is not None and self.choosing_share:
             raise ConfigurationError(
-                "with a prior, where testing begins cannot be told without labels: "
-                "leave a choosing share"
+                "with a prior the true matches say where testing begins, so there is nothing to "
+                "choose: leave out the part to choose on"
             )
         if unknown := sorted(self.vetoes - ALL):
             raise ConfigurationError(f"no veto named {unknown[0]!r}; there are {sorted(ALL)}")
@@ -97,9 +101,10 @@ def fit(
     """
     choosing = [one for one in scored if one.choosing]
     evidence = [one for one in scored if one.evidence]
-    seen = _open_values(choosing, scorer, goal.vetoes) or _open_values(
-        evidence, scorer, goal.vetoes
-    )
+    told_by = choosing or evidence
+    if goal.prior is not None:
+        told_by = [one for one in evidence if one.pair.same]
+    seen = _open_values(told_by, scorer, goal.vetoes)
     grid = _grid(seen)
     picked = [one.pair.picked.least for one in [*choosing, *evidence] if one.pair.picked]
     floor = max([_floor(seen, grid), *picked])
@@ -112,7 +117,13 @@ def fit(
         floor=floor,
         confidence=goal.confidence,
         made_from=made_from,
-        start=_start(choosing, len(evidence), [t for t in grid if t >= floor], scorer, goal),
+        start=_start(
+            choosing,
+            _open_values(evidence, scorer, goal.vetoes),
+            [threshold for threshold in grid if threshold >= floor],
+            scorer,
+            goal,
+        ),
         prior=goal.prior,
         verifier=verifier,
         sampled=bool(picked),
@@ -140,36 +151,42 @@ def _floor(values: Sequence[float], grid: Sequence[float]) -> float:
 
 
 def _start(
-    choosing: Sequence[Scored], evidence: int, grid: Sequence[float], scorer: str, goal: Goal
+    choosing: Sequence[Scored],
+    evidence: Sequence[float],
+    grid: Sequence[float],
+    scorer: str,
+    goal: Goal,
 ) -> float | None:
-    """The threshold with the lowest bound that the choosing part foretells for the evidence."""
-    if not choosing or not evidence or not grid:
+    """Where the choosing part makes a pass of the first test likeliest; the loosest such place.
+
+    The wrong share at a threshold is foretold as Beta (Jeffreys' prior) from the choosing part, and
+    so the count among the evidence served there as beta-binomial.
+    """
+    if not choosing or not grid:
         return None
-    ratio = evidence / len(choosing)
     right, wrong = (
-        sorted(
-            one.values[scorer]
-            for one in choosing
-            if one.pair.same is label and not one.vetoed(goal.vetoes)
-        )
+        _open_values([one for one in choosing if one.pair.same is label], scorer, goal.vetoes)
         for label in (True, False)
     )
-    positives = sum(one.pair.same for one in choosing)
-    negatives = len(choosing) - positives
 
-    def foretold(threshold: float) -> float:
-        # Half a wrong pair more than was seen: of a few, none is no promise.
-        bad = round((len(wrong) - bisect_left(wrong, threshold) + 0.5) * ratio)
-        good = round((len(right) - bisect_left(right, threshold)) * ratio)
-        if goal.prior is None:
-            return binomial_upper(bad, bad + good, goal.confidence)
-        return shifted_upper(
-            bad,
-            good,
-            negatives=max(bad, round(negatives * ratio)),
-            positives=round(positives * ratio),
-            prior=goal.prior,
-            confidence=goal.confidence,
-        )
+    def chance(threshold: float) -> float:
+        served = len(evidence) - bisect_left(evidence, threshold)
+        bad = len(wrong) - bisect_left(wrong, threshold) + 0.5
+        good = len(right) - bisect_left(right, threshold) + 0.5
+        total, allowed = 0.0, 0
+        while binomial_upper(allowed, served, goal.confidence) <= goal.max_wrong:
+            total += _beta_binomial(allowed, served, bad, good)
+            allowed += 1
+        return total
 
-    return min(grid, key=foretold)
+    return max(reversed(grid), key=chance)
+
+
+def _beta_binomial(k: int, n: int, a: float, b: float) -> float:
+    """P(``k`` of ``n``) where the share is Beta(a, b)."""
+
+    def log_beta(x: float, y: float) -> float:
+        return math.lgamma(x) + math.lgamma(y) - math.lgamma(x + y)
+
+    ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return math.exp(ways + log_beta(k + a, n - k + b) - log_beta(a, b))

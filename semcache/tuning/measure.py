@@ -12,7 +12,7 @@ from semcache.decision.terms import terms
 from semcache.decision.vetoes import ALL, Veto, vetoes
 from semcache.entry import Entry
 from semcache.evaluate import Pair, corpus_of, unique_texts
-from semcache.tuning.parts import chooses, components
+from semcache.tuning.parts import components, falls_in
 
 if TYPE_CHECKING:
     from semcache.evaluate import Vectors
@@ -29,6 +29,7 @@ class Scored:
         lexical: the normalised BM25, in [0, 1].
         fired: all vetoes against it, whether they are switched on or not.
         choosing, evidence: which part it is in. Neither: it is only shown.
+        half: of two halves of all components, for what is foretold crosswise.
     """
 
     pair: Pair
@@ -38,6 +39,7 @@ class Scored:
     fired: tuple[Veto, ...]
     choosing: bool
     evidence: bool
+    half: bool
 
     def vetoed(self, enabled: frozenset[str]) -> bool:
         """Whether one of the vetoes that are switched on refuses it."""
@@ -74,7 +76,7 @@ def measure(
         found = [Found(entry, cosine, terms(pair.b), "vector", logit)]
         words = terms(pair.a)
         counted = counts(pair)
-        choosing = chooses(component, choosing_share)
+        choosing = falls_in(component, choosing_share)
         scored.append(
             Scored(
                 pair=pair,
@@ -87,6 +89,7 @@ def measure(
                 fired=vetoes(pair.a, pair.b, ALL),
                 choosing=counted and choosing,
                 evidence=counted and not choosing,
+                half=falls_in("half " + component, 0.5),
             )
         )
         if len(scored) % TOLD_EVERY == 0:

@@ -44,10 +44,10 @@ CAPTIONS = {
     "testing goes on as long as the upper bound stays under it.",
     "precision_recall": "Lines: a scorer alone, by its value. The thick line is the decision: "
     "what a veto refuses is never served, so it ends where only refused pairs are left.",
-    "reliability": "A probability of 90 % should come true in 90 of 100 pairs. Each part of the "
-    "pairs is foretold from the other part.",
+    "reliability": "A probability of 90 % should come true in 90 of 100 pairs. Each half of the "
+    "pairs is foretold from the other half.",
     "alpha_sweep": "The hybrid score is alpha times cosine plus the rest times shared words, "
-    "measured on the part that choices are made on.",
+    "without vetoes.",
     "veto_effects": "Right: true matches that only this veto keeps from being served. Left: "
     "false matches that only this veto stops.",
 }

@@ -1,4 +1,4 @@
-"""Two parts of labelled pairs: choices are made on one, and the other one is the evidence.
+"""Parts of labelled pairs that have nothing to do with each other.
 
 Pairs that share a text, or a group, are not independent: they stay together. A component of linked
 texts goes to a part by the hash of its name, so that the same pairs fall the same way on every
@@ -44,11 +44,11 @@ def components(pairs: Sequence[Pair]) -> list[str]:
     return [root(_plain(pair.a)) for pair in pairs]
 
 
-def chooses(component: str, share: float) -> bool:
-    """Whether a component belongs to the part on which choices are made, which is ``share`` of all.
+def falls_in(component: str, share: float) -> bool:
+    """Whether a component belongs to the part which is ``share`` of all.
 
-    >>> sum(chooses(str(i), 0.3) for i in range(1000)) / 1000
-    0.295
+    >>> sum(falls_in(str(i), 0.3) for i in range(1000)) / 1000
+    0.281
     """
     digest = hashlib.sha256((SALT + component).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -96,10 +96,9 @@ def support_of(calibration: Calibration, max_wrong: float) -> Support:
 
 
 def _first_tested(calibration: Calibration, points: list[Point], max_wrong: float) -> Point | None:
-    if calibration.start is not None:
-        return next((p for p in points if p.threshold <= calibration.start), None)
     needed = served_needed(max_wrong, calibration.confidence)
-    first = next((p for p in points if p.served >= needed), None)
+    start = math.inf if calibration.start is None else calibration.start
+    first = next((p for p in points if p.threshold <= start and p.begins(max_wrong, needed)), None)
     return first or (points[-1] if points else None)
 
 

@@ -47,6 +47,8 @@ def key_figures(found: Findings) -> list[tuple[str, str]]:
 
 
 def _parts(found: Findings) -> str:
-    said = f"{found.choosing:,} to choose on, {found.evidence:,} as evidence"
+    said = f"{found.evidence:,} as evidence"
+    if found.choosing:
+        said = f"{found.choosing:,} to choose on, {said}"
     shown = found.pairs - found.choosing - found.evidence
     return f"{said}, {shown:,} only shown (picked by their score)" if shown else said

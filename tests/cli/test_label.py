@@ -76,7 +76,7 @@ def test_answers_become_labels_that_tune_reads(
     assert {row["source"] for row in rows} == {"pairs.jsonl"}
     assert stat.S_IMODE((tmp_path / "labels.jsonl").stat().st_mode) == 0o600
     assert len(read_pairs(tmp_path / "labels.jsonl")) == 4
-    tuned = cli("tune", "labels.jsonl", "--choose-on", "0", "--max-wrong", "0.9", "--json").json
+    tuned = cli("tune", "labels.jsonl", "--max-wrong", "0.9", "--json").json
     assert tuned["evidence"] == 4
     # With another scorer they are no sample of what is served.
     assert "0 pairs" in cli("tune", "labels.jsonl", "--scorer", "cosine", status=3).err

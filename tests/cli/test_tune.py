@@ -31,7 +31,7 @@ def made_up() -> Iterator[Row]:
             yield asked, f"Where can I repair my {thing} in {PLACES[i - 1]}?", 0
 
 
-def write(path: Path, rows: list[Row], **more: str) -> Path:
+def write(path: Path, rows: list[Row], **more: object) -> Path:
     lines = [json.dumps({"a": a, "b": b, "label": label, **more}) for a, b, label in rows]
     text = "\n".join(lines) + "\n"
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
@@ -51,7 +51,7 @@ def test_tune_writes_a_calibration_that_eval_and_the_cache_take(
     assert said["supported"]
     assert said["refused"] is None
     assert (said["pairs"], said["positives"]) == (160, 80)
-    assert said["choosing"] + said["evidence"] == 160
+    assert (said["choosing"], said["evidence"]) == (0, 160)
     assert said["wrong"] == 0 < said["served"]
     assert said["upper"] <= 0.1
     assert said["rankings"].keys() == {"cosine", "hybrid"}
@@ -148,10 +148,19 @@ def test_files_are_read_together_and_the_last_label_counts(cli: Cli, tmp_path: P
 def test_labels_near_the_threshold_are_shown_and_are_no_evidence(cli: Cli, tmp_path: Path) -> None:
     rows = list(made_up())
     write(tmp_path / "sampled.jsonl", rows[:120])
-    write(tmp_path / "near.jsonl", rows[120:], picked="near")
+    picked = {"how": "near", "scorer": "hybrid", "least": 0.8}
+    write(tmp_path / "near.jsonl", rows[120:], picked=picked)
     said = cli("tune", "sampled.jsonl", "near.jsonl", "--max-wrong", "0.5", "--json").json
     assert said["pairs"] == 160
-    assert said["choosing"] + said["evidence"] == 120
+    assert said["evidence"] == 120
+
+
+def test_a_part_to_choose_on_is_no_evidence(cli: Cli, pairs: Path) -> None:
+    said = cli("tune", pairs, "--choose-on", "0.4", "--max-wrong", "0.3", "--json").json
+    assert said["choosing"] > 0 < said["evidence"]
+    assert said["choosing"] + said["evidence"] == 160
+    assert said["start"] >= said["floor"]
+    assert "prior" in cli("tune", pairs, "--choose-on", "0.4", "--prior", "0.2", status=1).err
 
 
 def test_a_veto_can_be_switched_off(cli: Cli, tmp_path: Path, pairs: Path) -> None:

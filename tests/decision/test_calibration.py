@@ -125,6 +125,33 @@ def test_the_corrected_bound_holds_in_repetition() -> None:
     assert too_low / 400 <= 0.05 + 0.02  # three standard errors
 
 
+def test_with_a_prior_the_whole_sequence_keeps_the_bound() -> None:
+    """Where scores overlap, a threshold worse than the bound is chosen in at most 5 % of runs."""
+    rng = random.Random(5)
+    prior, max_wrong, runs = 0.3, 0.2, 150
+
+    def served_shares(threshold: float) -> tuple[float, float]:
+        """Of true and of false matches, for scores drawn as below."""
+        return 1 - threshold**2, (1 - threshold) ** 3
+
+    broken = chosen = 0
+    for _ in range(runs):
+        pairs = [(math.sqrt(rng.random()), False, True) for _ in range(300)]
+        pairs += [(1 - rng.random() ** (1 / 3), False, False) for _ in range(300)]
+        grid = sorted(score for score, _, same in pairs if same)[::10]
+        made_of = calibrate(
+            pairs, scorer="x", encoder=None, vetoes=(), grid=grid, floor=0.0, prior=prior
+        )
+        threshold = made_of.threshold(max_wrong)
+        if threshold is not None:
+            chosen += 1
+            true, false = served_shares(threshold)
+            wrong = (1 - prior) * false / (prior * true + (1 - prior) * false)
+            broken += wrong > max_wrong
+    assert chosen > runs / 2
+    assert broken / runs <= 0.05
+
+
 def test_a_file_says_which_one_it_was(tmp_path: Path) -> None:
     file = tmp_path / "calibration.json"
     with pytest.raises(CalibrationError, match=r"calibration\.json"):
