@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from semcache.errors import ConfigurationError, ModelMismatch
+from semcache.judging import DEFAULT_SCORER
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,9 +27,9 @@ Item = TypeVar("Item")
 BATCH = 64
 
 ScorerName = Annotated[
-    str, typer.Option("--scorer", metavar="NAME", help="learned, hybrid or cosine.")
+    str, typer.Option("--scorer", metavar="NAME", help="learned, lexical, hybrid or cosine.")
 ]
-SCORER = "hybrid"
+SCORER = DEFAULT_SCORER
 EmbedderPath = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="Another ONNX encoder: a folder or an .onnx file."),
