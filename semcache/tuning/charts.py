@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from semcache.decision.calibration import Point
+
 TRUE, TRUE_VETOED = "#0072B2", "#A9CFE6"
 FALSE, FALSE_VETOED = "#D55E00", "#F4C6A2"
 THIRD, FOURTH, INK, FAINT = "#009E73", "#CC79A7", "#222222", "#8A8A8A"
@@ -81,7 +83,7 @@ def draw_png(found: Findings, path: Path, title: str) -> None:
             draw(figure.add_subplot(grid[1, 2 * i : 2 * i + 2]), found)
         alpha_sweep(figure.add_subplot(grid[2, 0:2]), found)
         veto_effects(figure.add_subplot(grid[2, 2:6]), found)
-        figure.savefig(path, format="png", dpi=DPI)
+        figure.savefig(path, format="png", dpi=DPI, pil_kwargs={"optimize": True})
 
 
 def draw_svg(found: Findings, draw: Draw, size: tuple[float, float] = (6.4, 3.9)) -> str:
@@ -153,7 +155,7 @@ def bound(ax: Axes, found: Findings) -> None:
     served = [p.served for p in points]
     ax.plot(served, [p.upper for p in points], color=TRUE, linewidth=1.8,
             label=f"upper bound ({support.confidence:.0%})")  # fmt: skip
-    measured = [p.wrong / p.served for p in points]
+    measured = [_measured(found, p) for p in points]
     ax.plot(served, measured, color=FALSE, linewidth=1.5, linestyle="-.", label="wrong, measured")
     ax.axhline(support.max_wrong, color=INK, linewidth=1, linestyle=":")
     ax.annotate(
@@ -172,9 +174,9 @@ def bound(ax: Axes, found: Findings) -> None:
     shown = [p.served for p in points if p.upper <= highest]
     ax.set_xlim(0, 1.06 * max(shown or served, default=1))
     ax.yaxis.set_major_formatter(_percent)
-    ax.set_title("The bound: wrong share of what is served")
+    ax.set_title("The bound: wrong share of what is served" + _at_prior(found))
     ax.set_xlabel("pairs served (evidence), strictest threshold first")
-    ax.legend(loc="upper center", frameon=True, facecolor="white", edgecolor="none", framealpha=0.9)
+    ax.legend(loc="best", frameon=True, facecolor="white", edgecolor="none", framealpha=0.9)
 
 
 def precision_recall(ax: Axes, found: Findings) -> None:
@@ -190,7 +192,7 @@ def precision_recall(ax: Axes, found: Findings) -> None:
             label=f"{family(found.scorer)} with vetoes")  # fmt: skip
     if found.served_positive_share is not None and found.support.at is not None:
         at, share = found.support.at, found.served_positive_share
-        ax.plot([share], [1 - at.wrong / at.served], "o", color=INK, markersize=7,
+        ax.plot([share], [1 - _measured(found, at)], "o", color=INK, markersize=7,
                 label=f"at the threshold: {share:.1%} served")  # fmt: skip
     ax.set_xlim(0, 1)
     low = min([min(c.precision, default=1) for c in found.curves.values()])
@@ -284,18 +286,19 @@ def veto_effects(ax: Axes, found: Findings) -> None:
                     textcoords="offset points", ha="right", va="center", fontsize=8.5)  # fmt: skip
         ax.annotate(f"{veto.right_alone:,}", (veto.right_alone, place), xytext=(4, 0),
                     textcoords="offset points", ha="left", va="center", fontsize=8.5)  # fmt: skip
+    ax.set_title("Vetoes: what would be served if this one alone were off")
+    ax.set_yticks(list(places), [v.name for v in shown])
+    ax.grid(axis="y", visible=False)
+    if not shown:
+        ax.set_xticks([])
+        ax.text(0.5, 0.5, "no veto alone keeps a pair from being served", ha="center",
+                color=FAINT, transform=ax.transAxes)  # fmt: skip
+        return
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_xlim(-1.15 * most, 1.15 * most)
-    ax.set_yticks(list(places), [v.name for v in shown])
     ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):,.0f}")
-    ax.grid(axis="y", visible=False)
-    ax.set_title("Vetoes: what would be served if this one alone were off")
     ax.set_xlabel("evidence pairs above the threshold that no other veto refuses")
-    if shown:
-        ax.legend(loc="lower right")
-    else:
-        ax.text(0, rows / 2, "no veto alone keeps a pair from being served", ha="center",
-                color=FAINT)  # fmt: skip
+    ax.legend(loc="lower right")
 
 
 def distributions(found: Findings) -> Sequence[tuple[str, Draw]]:
@@ -314,6 +317,17 @@ def family(scorer: str) -> str:
     'learned'
     """
     return scorer.partition("-")[0]
+
+
+def _measured(found: Findings, point: Point) -> float:
+    """The wrong share that was counted, in the mix of the prior."""
+    calibration = found.calibration
+    weight = 1.0
+    if calibration.prior is not None:
+        share = calibration.positives / calibration.pairs
+        weight = (1 - calibration.prior) / calibration.prior * share / (1 - share)
+    wrong = weight * point.wrong
+    return wrong / (wrong + point.served - point.wrong)
 
 
 def _at_prior(found: Findings) -> str:
