@@ -137,8 +137,12 @@ def _show(state: CacheStats, ledger: Ledger | None) -> None:
 
 def _rate(namespace: str, rate: LiveRate) -> str:
     """The live rate of a namespace in a line."""
+    limits = max(
+        (rate.window, rate.lower, rate.upper),
+        (rate.last_window, rate.last_lower, rate.last_upper),
+    )
     said = [
-        f"{namespace}: {rate.lower:.1%} to {rate.upper:.1%} by {rate.window:,} samples",
+        f"{namespace}: {limits[1]:.1%} to {limits[2]:.1%} by {limits[0]:,} samples",
         f"{rate.reported_wrong:,} of {rate.served:,} hits reported",
     ]
     if rate.paused:

@@ -11,10 +11,16 @@ traffic is seen only here, from two kinds of observations:
   There is no upper limit in them: what nobody reported may be wrong all the same.
 
 A lower limit above ``max_wrong``, of either kind, tightens. An upper limit of the samples at or
-below it relaxes, one step at a time, and never below what the calibration allows. After each step
-both are counted afresh, because another threshold is another population. Each of these windows has
-the full confidence: in the long run one window in twenty may act on chance, which costs hits when
-it tightens, and when it relaxes has the next window to notice.
+below it relaxes, one step at a time, and never below what the calibration allows.
+
+Both are counted in *windows*. A new one begins after each step, because another threshold is
+another population; and also when the window has shown what it could (the bound holds, with nothing
+to relax; or it is broken, with nothing to tighten), when it contradicts itself (its limits cross:
+the rate has changed), and after ``LONGEST / max_wrong`` samples, or hits where reports are counted.
+Otherwise a change for the worse would have to outweigh all of the good past: 5 % of wrong answers
+show after 150 samples (median of 25 simulated runs), but after 5,000 right ones not within 20,000.
+Each window has the full confidence, so in the long run one in twenty may act on chance: that costs
+hits when it tightens, and when it relaxes the next window has to notice.
 
 Pure values; ``semcache.online.live`` keeps them.
 """
@@ -39,6 +45,8 @@ if TYPE_CHECKING:
 # close together or far apart: a quarter of the hits, and it takes three to halve them.
 STEP_KEEPS = 0.75
 
+LONGEST = 20.0
+
 Move = Literal["tightened", "relaxed"]
 
 
@@ -57,14 +65,16 @@ class Live:
 
     Attributes:
         step: how many steps the threshold is above the calibration's.
-        window: the confidence sequence of the samples since the last step.
-        reports: hits and reports since the last step.
+        window: the confidence sequence of the samples of this window.
+        last: that of the window before, if the threshold was the same.
+        reports: hits and reports of this window.
         samples, samples_wrong: of all time.
         all_reports: of all time.
     """
 
     step: int = 0
     window: ConfidenceSequence = field(default_factory=ConfidenceSequence)
+    last: ConfidenceSequence | None = None
     reports: Counts = Counts()
     samples: int = 0
     samples_wrong: int = 0
@@ -104,10 +114,17 @@ class Live:
             max_wrong: the bound.
             highest: the step at which nothing is served any more.
         """
-        if self.lower > max_wrong and self.step < highest:
+        broken = self.lower > max_wrong
+        if broken and self.step < highest:
             return self._afresh(self.step + 1), "tightened"
-        if self.step > 0 and self.window.upper <= max_wrong:
+        holds = self.window.upper <= max_wrong and not broken
+        if holds and self.step > 0:
             return self._afresh(self.step - 1), "relaxed"
+        changed = self.window.lower > self.window.upper
+        if broken or holds or changed or self.window.n >= LONGEST / max_wrong:
+            return self._afresh(self.step), None
+        if self.reports.served >= LONGEST / max_wrong:
+            return replace(self, reports=Counts()), None
         return self, None
 
     def _afresh(self, step: int) -> Live:
@@ -115,6 +132,7 @@ class Live:
             self,
             step=step,
             window=ConfidenceSequence(self.window.confidence),
+            last=self.window if step == self.step and self.window.n else None,
             reports=Counts(),
         )
 
@@ -123,6 +141,7 @@ class Live:
         return {
             "step": self.step,
             "window": self.window.to_json(),
+            "last": None if self.last is None else self.last.to_json(),
             "reports": _counts_to_json(self.reports),
             "samples": self.samples,
             "samples_wrong": self.samples_wrong,
@@ -139,6 +158,9 @@ class Live:
         state = cls(
             step=int(document["step"]),
             window=ConfidenceSequence.from_json(document["window"]),
+            last=None
+            if document["last"] is None
+            else ConfidenceSequence.from_json(document["last"]),
             reports=_counts(document["reports"]),
             samples=int(document["samples"]),
             samples_wrong=int(document["samples_wrong"]),
@@ -163,10 +185,10 @@ def _counts_to_json(counts: Counts) -> list[int]:
 
 
 def _counts(document: Any) -> Counts:
-    counts = Counts(*map(int, document))
-    if min(counts.served, counts.right, counts.wrong) < 0:
+    served, right, wrong = map(int, document)
+    if min(served, right, wrong) < 0:
         raise ValueError("not counts")
-    return counts
+    return Counts(served, right, wrong)
 
 
 def steps_up(calibration: Calibration, max_wrong: float) -> tuple[float, ...]:

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 class LiveRate:
     """How often a namespace's hits by meaning are wrong, as far as that is known.
 
-    Of all processes and since the cache was made, except where it says "window": since the
-    threshold last moved.
+    Of all processes and since the cache was made, except where it says "window": a new one begins
+    when the threshold moves, and when one has shown what it could.
 
     Attributes:
         samples, wrong: hits whose fresh answer was compared, and those that differed.
         window: samples of this window.
         lower, upper: limits of the wrong-serve rate by the samples of this window, in [0, 1]. They
             hold at all times together with probability ``confidence``.
+        last_window, last_lower, last_upper: the same of the window before, when that had the same
+            threshold; 0, 0 and 1 without one.
         served: hits by meaning. Up to 255 of each other process may be missing.
         reported_right, reported_wrong: reports. Their ratio says little: people report what is
             wrong.
@@ -31,6 +33,9 @@ class LiveRate:
     window: int
     lower: float
     upper: float
+    last_window: int
+    last_lower: float
+    last_upper: float
     confidence: float
     served: int
     reported_right: int

@@ -178,7 +178,12 @@ class Shadow:
             return
         facts = Facts(seconds=time.perf_counter() - started, stream=stream)
         encoded = engine.encode(fresh, controls.codec, stream=stream)
-        if encoded.payload is None or engine.not_stored(fresh, encoded, controls, facts):
+        try:
+            unworthy = engine.not_stored(fresh, encoded, controls, facts)
+        except Exception as error:  # with ``strict``, of the caller's own ``admit``
+            self._failed(sample.hit, "admit()", error)
+            return
+        if encoded.payload is None or unworthy:
             self._said(sample.hit, "undecided")
             return
         if self._settle(sample, encoded.payload, loop) is False:
