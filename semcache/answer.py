@@ -216,10 +216,14 @@ class Codec:
     Args:
         to_plain: value → plain data; raises ``AnswerError`` for what it cannot take.
         from_plain: plain data → value.
+        headers: the headers of the response that the value came in (of a stream: the list of its
+            chunks), or ``None``. Only for upstreams that mean their ``Cache-Control``: with a
+            policy, ``no-store`` refuses storage and ``max-age`` less ``Age`` shortens it.
     """
 
     to_plain: Callable[[Any], Any]
     from_plain: Callable[[Any], Any]
+    headers: Callable[[Any], Mapping[str, str] | None] | None = None
 
 
 def _same(value: Any) -> Any:

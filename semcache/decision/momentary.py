@@ -9,16 +9,18 @@ shapes of chat completions, responses and messages are recognised wherever they 
   not stored.
 * It says that it holds for now ("as of today", "right now"): stored for hours.
 
-The hints of a response (``Cache-Control``, ``Age``) are read by ``http_hint``, for adapters that
-see them.
+The hints of a response (``Cache-Control``, ``Age``) are read by ``http_hint``; an adapter that sees
+them hands them over by the ``headers`` of its ``Codec``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from semcache.observe.events import log
 
 # What an answer that speaks of today is kept for: as long as a prompt of the lifetime "days".
 MOMENTARY_TTL_S = 6 * 3600.0
@@ -171,6 +173,19 @@ def http_hint(headers: Mapping[str, str]) -> Say | None:
     age = fields.get("age", "0").strip()
     left = max(0.0, float(found[1][:12]) - (float(age) if age.isdecimal() else 0.0))
     return Say(left, f"the response allows {left:g} s (Cache-Control)")
+
+
+def hinted(answer: Any, headers: Callable[[Any], Mapping[str, str] | None] | None) -> Say | None:
+    """What the headers of the response say that the answer came in; never raises."""
+    if headers is None:
+        return None
+    try:
+        given = headers(answer)
+        return None if given is None else http_hint(given)
+    except Exception as error:
+        # The reader is the adapter's; an answer whose headers cannot be read has none.
+        log.warning("the headers of an answer could not be read: %s", type(error).__name__)
+        return None
 
 
 def _parts(plain: Any) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from semcache import CachePolicy, Scope
+from semcache.answer import PLAIN, Codec
+from semcache.decision.momentary import MOMENTARY_TTL_S
 from semcache.embedders.local import LocalEmbedder
 from tests.conftest import OpenCache
 
@@ -78,3 +80,67 @@ def test_an_action_is_shared_with_nobody(open_cache: OpenCache) -> None:
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(cache.call, "send 50 € to Marta", model) for _ in range(3)]
         assert [future.result() for future in asked] == [1, 1, 1]
+
+
+# -- the answer has a say ---------------------------------------------------------------------
+
+WEEK = 7 * 86400.0
+
+
+def span_of(open_cache: OpenCache, answer: object, **options: object) -> float | None:
+    """For how many seconds an answer to a timeless prompt is kept; 0: it is not."""
+    clock = options.pop("clock", lambda: 1000.0)
+    cache = open_cache(policy=CachePolicy(), clock=clock)
+    if not cache.record("Who wrote Hamlet?", answer, **options):  # type: ignore[arg-type]
+        return 0
+    hit = cache.lookup("Who wrote Hamlet?", codec=options.get("codec", PLAIN))  # type: ignore[arg-type]
+    assert hit is not None
+    return None if hit.entry.expires is None else hit.entry.expires - hit.entry.created
+
+
+def test_an_answer_for_now_is_kept_for_hours(open_cache: OpenCache) -> None:
+    assert span_of(open_cache, "Shakespeare.") == 30 * 86400
+    assert span_of(open_cache, "As of today, nobody knows for sure.") == MOMENTARY_TTL_S
+    # The caller's own word on how long wins.
+    assert span_of(open_cache, "As of today, nobody knows for sure.", ttl="7d") == WEEK
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I can't see your account balance from here.",
+        "I've sent the email to Marta.",
+        {"tool_calls": [{"function": {"name": "send_email", "arguments": "{}"}}]},
+    ],
+)
+def test_an_answer_for_one_is_not_kept(open_cache: OpenCache, answer: object) -> None:
+    assert span_of(open_cache, answer) == 0
+
+
+def test_a_call_that_only_reads_is_kept(open_cache: OpenCache) -> None:
+    answer = {"tool_calls": [{"function": {"name": "search_books", "arguments": "{}"}}]}
+    assert span_of(open_cache, answer) == 30 * 86400
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Cache-Control": "max-age=600", "Age": "60"}, 540.0),
+        ({"cache-control": "no-store"}, 0),
+        ({"Cache-Control": "public"}, 30 * 86400),
+        (None, 30 * 86400),
+    ],
+)
+def test_an_adapter_hands_the_headers_of_the_response_over(
+    open_cache: OpenCache, headers: dict[str, str] | None, seconds: float
+) -> None:
+    codec = Codec(PLAIN.to_plain, PLAIN.from_plain, headers=lambda answer: headers)
+    assert span_of(open_cache, "Shakespeare.", codec=codec) == seconds
+
+
+def test_headers_that_cannot_be_read_change_nothing(open_cache: OpenCache) -> None:
+    def broken(answer: object) -> dict[str, str]:
+        raise LookupError("no response")
+
+    codec = Codec(PLAIN.to_plain, PLAIN.from_plain, headers=broken)
+    assert span_of(open_cache, "Shakespeare.", codec=codec) == 30 * 86400
