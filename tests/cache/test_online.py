@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,24 @@ def test_other_processes_and_later_ones_know(tmp_path: Path) -> None:
     with SemanticCache.open(url, **by_angle()) as later:
         assert later.lookup("at 15") is None
         assert later.stats().live["default"].reported_wrong == 1
+
+
+def report_at_15(url: str) -> None:
+    with SemanticCache.open(url, **by_angle()) as cache:
+        cache.report_wrong(hit_of(cache, "at 15"))
+
+
+def test_a_report_of_another_process_holds_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/cache.db"
+    with SemanticCache.open(url, **by_angle()) as cache:
+        cache.record("at 0", "zero")
+        assert hit_of(cache, "at 14").tier == "semantic"
+        process = multiprocessing.get_context("spawn").Process(target=report_at_15, args=(url,))
+        process.start()
+        process.join(60)
+        assert process.exitcode == 0
+        assert cache.lookup("at 14") is None
+        assert hit_of(cache, "at 1").answer == "zero"
 
 
 def test_reports_travel_with_an_export(open_cache: OpenCache, tmp_path: Path) -> None:

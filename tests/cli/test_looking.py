@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from semcache import SemanticCache
+from tests.cache.online_cases import by_angle
 from tests.cli.conftest import Cli
 
 
@@ -17,6 +19,21 @@ def test_stats(cli: Cli, filled: Path) -> None:
     shown = cli("stats").out
     assert "4 with 0 other wordings" in shown
     assert "ledger" not in cli("stats", "--quick", "--json").json
+
+
+def test_stats_and_doctor_tell_what_was_learned_from_answers(cli: Cli, tmp_path: Path) -> None:
+    with SemanticCache.open(tmp_path / ".semcache" / "cache.db", **by_angle()) as cache:
+        cache.record("at 0", "zero")
+        hit = cache.lookup("at 15")
+        assert hit is not None
+        cache.report_wrong(hit)
+    said = cli("stats", "--json").json
+    assert said["ledger"]["notes"] > 0
+    assert said["entries"] == 1 + said["ledger"]["notes"]
+    assert sum(said["ledger"]["namespaces"].values()) == 1
+    assert "notes" in cli("stats").out
+    checks = {check["check"]: check for check in cli("doctor", "--json").json["checks"]}
+    assert checks["index"]["status"] == "ok"
 
 
 def test_explain_an_exact_hit_and_leave_no_trace(cli: Cli, filled: Path) -> None:
