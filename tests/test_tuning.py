@@ -7,12 +7,13 @@ import random
 import pytest
 
 from semcache.decision.vetoes import ALL, Veto
-from semcache.errors import ConfigurationError
+from semcache.errors import CalibrationError, ConfigurationError
 from semcache.evaluate import Pair, Picked
 from semcache.tuning.findings import findings
 from semcache.tuning.fit import Goal, counts, fit
 from semcache.tuning.measure import Scored
 from semcache.tuning.parts import components
+from semcache.tuning.prior import estimate, low_prior
 from semcache.tuning.support import NotEnoughLabels, support_of
 from semcache.tuning.words import headline
 
@@ -168,3 +169,20 @@ def test_components_do_not_depend_on_the_order_of_the_pairs() -> None:
     backwards = dict(zip(pairs[::-1], components(pairs[::-1]), strict=True))
     assert forwards == backwards
     assert len(set(forwards.values())) == 3
+
+
+@pytest.mark.parametrize("prior", [0.05, 0.3, 0.8])
+def test_a_prior_is_estimated_from_traffic_without_labels(prior: float) -> None:
+    rng = random.Random(8)
+
+    def value(same: bool) -> float:
+        return rng.betavariate(6, 2) if same else rng.betavariate(2, 4)
+
+    labelled = [(value(i % 2 == 0), i % 2 == 0) for i in range(800)]
+    traffic = [value(i < prior * 600) for i in range(600)]
+    assert estimate(labelled, traffic) == pytest.approx(prior, abs=0.07)
+    low = low_prior(labelled, traffic)
+    assert 0 < low < estimate(labelled, traffic)
+    assert low == low_prior(labelled, traffic)
+    with pytest.raises(CalibrationError, match="both kinds"):
+        low_prior([(0.5, True)], traffic)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,10 @@ def tune(
             show_default="as in the pairs",
         ),
     ] = None,
+    prior_from: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Estimate the prior from unlabelled pairs of traffic."),
+    ] = None,
     choose_on: Annotated[
         float,
         typer.Option(
@@ -81,29 +86,43 @@ def tune(
     from semcache.tuning.charts import draw_png, require_matplotlib
     from semcache.tuning.findings import findings
     from semcache.tuning.fit import Goal, counts, fit
+    from semcache.tuning.prior import low_prior
     from semcache.tuning.support import NotEnoughLabels, support_of
 
     if png is not None or html is not None:
         require_matplotlib()
+    if prior is not None and prior_from is not None:
+        raise typer.BadParameter("give --prior or --prior-from, not both")
     using = models(scorer, alpha, embedder_path)
     usual = usual_vetoes(using.scorer.name)
     goal = Goal(
         max_wrong=DEFAULT_MAX_WRONG if max_wrong is None else max_wrong,
         confidence=confidence,
-        prior=prior,
+        # Until it is estimated, any: what counts as evidence only depends on whether there is one.
+        prior=prior if prior_from is None else 0.5,
         choosing_share=choose_on,
         vetoes=usual - _checked(without_veto or ()),
     )
     labelled = _merged({path: read_pairs(path, limit) for path in pairs})
+    traffic = [] if prior_from is None else _unlabelled(prior_from)
     with progress(quiet=json) as bar:
         scored = score_pairs(
-            labelled,
+            [*labelled, *traffic],
             using,
             compare=(CosineScorer(), HybridScorer()),
             choosing_share=choose_on,
             counts=lambda pair: counts(pair, goal, scorer=using.scorer.name, usual=usual),
             bar=bar,
         )
+    if prior_from is not None:
+        values = [one.values[using.scorer.name] for one in scored]
+        known = [
+            (value, pair.same)
+            for value, pair in zip(values, labelled, strict=False)
+            if pair.picked is None
+        ]
+        goal = replace(goal, prior=low_prior(known, values[len(labelled) :]))
+    scored = scored[: len(labelled)]
     names = ", ".join(path.name for path in pairs)
     try:
         calibration = fit(
@@ -166,14 +185,20 @@ def _merged(files: dict[Path, list[Pair]]) -> list[Pair]:
 
     A pair that was labelled again counts with its last label: files in the order given.
     """
-    from dataclasses import replace
-
     merged: dict[frozenset[str], Pair] = {}
     for path, some in files.items():
         for pair in some:
             known = pair if pair.source else replace(pair, source=path.name)
             merged[frozenset((pair.a, pair.b))] = known
     return list(merged.values())
+
+
+def _unlabelled(path: Path) -> list[Pair]:
+    """Pairs of traffic; a label that they may have is not looked at."""
+    from semcache.evaluate import Pair
+    from semcache.labelling.candidates import from_file
+
+    return [Pair(one.a, one.b, same=False) for one in from_file(path, again=True)]
 
 
 def _write(calibration: Calibration, path: Path) -> None:

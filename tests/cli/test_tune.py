@@ -115,6 +115,16 @@ def test_a_prior_costs_evidence(cli: Cli, pairs: Path) -> None:
     ]
     assert bounds[0] < bounds[1]
     assert "prior" in cli("tune", pairs, "--prior", "1.5", status=1).err
+    cli("tune", pairs, "--prior", "0.5", "--prior-from", pairs, status=2)
+
+
+def test_a_prior_from_traffic_is_a_cautious_one(cli: Cli, tmp_path: Path, pairs: Path) -> None:
+    rare = [row for i, row in enumerate(made_up()) if not row[2] or i % 8 == 0]
+    lines = [json.dumps({"a": a, "b": b}) + "\n" for a, b, _ in rare]
+    (tmp_path / "traffic.jsonl").write_text("".join(lines))
+    said = cli("tune", pairs, "--prior-from", "traffic.jsonl", "--max-wrong", "0.9", "--json").json
+    assert said["pairs"] == 160
+    assert 0 < said["prior"] < 0.5
 
 
 def test_the_report_is_one_file_and_hurts_nobody(cli: Cli, tmp_path: Path) -> None:
