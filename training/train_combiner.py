@@ -60,7 +60,7 @@ LIKE_TRAFFIC = ("read", "strict_pairs", "natural")
 # Differences that no likeness outweighs: the verifier reads word pieces and cannot count. The other
 # vetoes are features of the trees, which learn when they matter.
 VETOES = (
-    "length", "number", "identifier", "quoted", "negation", "antonym", "symbol",
+    "length", "language", "number", "identifier", "quoted", "negation", "antonym", "symbol",
 )  # fmt: skip
 # Fixed before any label was looked at; logits, because what matters lies near 1.
 GRID = tuple(round(1 / (1 + float(np.exp(-x))), 6) for x in np.arange(6.0, -0.01, -0.05))

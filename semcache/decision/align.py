@@ -25,6 +25,9 @@ ANALYSED_CHARACTERS = 4_000
 # Shorter words have too many real neighbours for a typo to be told from another word.
 TYPO_LETTERS = 6
 
+# End of the block Latin Extended-B.
+LAST_LATIN = "\u024f"
+
 _SHOUTED = re.compile(r"(?<![\w'])[A-Z]{2,}(?![\w'])")
 _QUOTES = frozenset("`\"“'«")
 _QUOTED = re.compile(r"`([^`]+)`|\"([^\"]+)\"|“([^”]+)”|(?<!\w)'([^']+)'(?!\w)|«([^»]+)»")
@@ -83,6 +86,7 @@ class Analysis:
         names: folded words that are written with a capital inside a sentence.
         residue: characters that belong to no term (emoji, operators).
         cut: whether the text is longer than what was analysed.
+        foreign: whether it seems to be written in another language than English.
     """
 
     content: tuple[Content, ...]
@@ -101,6 +105,7 @@ class Analysis:
     names: frozenset[str]
     residue: str
     cut: bool
+    foreign: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,7 @@ def analyse(text: str) -> Analysis:
         names=frozenset(name.lower() for name in _NAME.findall(text)),
         residue=scanned.residue + "".join(_CASED_UNIT.findall(text)),
         cut=cut,
+        foreign=_foreign(text, words),
     )
 
 
@@ -503,6 +509,14 @@ def _tense(words: Sequence[str]) -> frozenset[str]:
     if any(word in lex.PRESENT for word in words):
         times.add("present")
     return frozenset(times)
+
+
+def _foreign(text: str, words: Sequence[str]) -> bool:
+    """Letters of another script, or more of the commonest words of other languages than English."""
+    if any(letter > LAST_LATIN and letter.isalpha() for letter in text):
+        return True
+    others = sum(word in lex.OTHER_LANGUAGES for word in words)
+    return others > sum(word in lex.FUNCTION for word in words)
 
 
 def _modality(words: Sequence[str]) -> frozenset[str]:

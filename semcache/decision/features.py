@@ -22,8 +22,8 @@ LEAST_WEIGHT = 0.1
 
 Weight = Callable[[str], float]
 
-# The vetoes that are features: all but the two that the leftovers themselves describe.
-REASONS = tuple(name for name in VETOES if name not in ("content", "length"))
+# The vetoes that are features: not what the leftovers describe, nor what is no difference.
+REASONS = tuple(name for name in VETOES if name not in ("content", "length", "language"))
 
 
 def _words(text: str) -> frozenset[str]:

@@ -86,6 +86,17 @@ def identifier(pair: Pair) -> str | None:
     return _sides([i.removeprefix("id:") for i in left], [i.removeprefix("id:") for i in right])
 
 
+def language(pair: Pair) -> str | None:
+    """They differ, and not in English: what the difference means is not known."""
+    if not pair.query.foreign and not pair.candidate.foreign:
+        return None
+    aligned = pair.alignment
+    order = ([word.key for word in side] for side in (aligned.first, aligned.second))
+    if aligned.left or aligned.right or next(order) != next(order):
+        return "not English, so any difference counts"
+    return None
+
+
 def quoted(pair: Pair) -> str | None:
     """Both quote something, and not the same."""
     if not pair.query.quoted or not pair.candidate.quoted:
@@ -244,6 +255,7 @@ VETOES: Mapping[str, Rule] = MappingProxyType(
         check.__name__: Rule(check, (check.__doc__ or "").split("\n")[0], example)
         for check, example in (
             (length, ("x " * 2_500, "x " * 2_500 + "y")),
+            (language, ("¿Dónde está mi tarjeta?", "¿Dónde está mi cuenta?")),
             (number, ("Roast it for 15 minutes?", "Roast it for thirty minutes?")),
             (identifier, ("What does E-4021 mean?", "What does E-4022 mean?")),
             (quoted, ("Translate 'good day' to French", "Translate 'day good' to French")),
