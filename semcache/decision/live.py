@@ -10,8 +10,9 @@ traffic is seen only here, from two kinds of observations:
   the rate. But every reported serve was one, so reports over *all* serves are a lower limit of it.
   There is no upper limit in them: what nobody reported may be wrong all the same.
 
-A lower limit above ``max_wrong``, of either kind, tightens. An upper limit of the samples at or
-below it relaxes, one step at a time, and never below what the calibration allows.
+A lower limit above ``max_wrong``, of either kind, tightens: by one step, by two if it is twice the
+bound, and so on, for who is far off must not find out step by step. An upper limit of the samples
+at or below it relaxes, one step at a time, and never below what the calibration allows.
 
 Both are counted in *windows*. A new one begins after each step, because another threshold is
 another population; and also when the window has shown what it could (the bound holds, with nothing
@@ -116,7 +117,8 @@ class Live:
         """
         broken = self.lower > max_wrong
         if broken and self.step < highest:
-            return self._afresh(self.step + 1), "tightened"
+            steps = int(self.lower / max_wrong)
+            return self._afresh(min(self.step + steps, highest)), "tightened"
         holds = self.window.upper <= max_wrong and not broken
         if holds and self.step > 0:
             return self._afresh(self.step - 1), "relaxed"

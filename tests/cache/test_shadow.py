@@ -396,25 +396,37 @@ def wordings(around: float) -> Iterator[float]:
         yield round(around + step * 1e-6, 6)
 
 
-def test_a_broken_bound_tightens_step_by_step_and_then_pauses() -> None:
+def right_then_wrong(cache: SemanticCache, right: int, wrong: int, first: int = 0) -> None:
+    cache.record("at 200", "stored")
+    fresh = wordings(200)
+    for _ in range(right):
+        cache.call(f"at {next(fresh)}", Model("stored"))
+        assert cache.drain(WAIT_S)
+    for number in range(first, first + wrong):
+        # Each entry is wrong for a wording at no distance at all: no threshold helps.
+        cache.record(f"at {number}", "stored")
+        cache.call(f"at {number}.000001", Model("fresh"))
+        assert cache.drain(WAIT_S)
+
+
+def moves(events: list[Event]) -> list[str]:
+    steps = [event.reason for event in events if event.kind in ("tightened", "relaxed")]
+    return [reason.rpartition("; ")[2] for reason in steps]
+
+
+def test_the_threshold_goes_up_as_far_as_the_bound_is_broken_and_then_pauses() -> None:
     events: list[Event] = []
     with SemanticCache.open("memory://", on_event=events.append, **sampling()) as cache:
-        for number in range(200):
-            # Each entry is wrong for a wording at no distance at all: no threshold helps.
-            cache.record(f"at {number}", "stored")
-            cache.call(f"at {number + 1e-6:f}", Model("fresh"))
-            assert cache.drain(WAIT_S)
-            if cache.stats().live["default"].paused:
-                break
+        right_then_wrong(cache, 10, 5)  # at least 1.9 %
+        live = cache.stats().live["default"]
+        assert (live.step, live.threshold, live.paused) == (1, 0.97, False)
+        right_then_wrong(cache, 0, 2, first=50)  # at least 3.4 %
         live = cache.stats().live["default"]
         assert (live.paused, live.step, live.threshold) == (True, 3, None)
-        moves = [event.reason for event in events if event.kind == "tightened"]
-        assert [reason.rpartition("; ")[2] for reason in moves] == [
+        assert moves(events) == [
             "tightened: threshold 0.97",
-            "tightened: threshold 0.99",
             "tightened: nothing is served by meaning",
         ]
-        assert live.samples == live.wrong
         assert "paused" in cache.explain("at 100.5").reason
         # Nothing is served. What would be is compared all the same: the model is called anyway.
         cache.record("at 300", "stored")
@@ -432,12 +444,7 @@ def test_a_broken_bound_tightens_step_by_step_and_then_pauses() -> None:
 def test_evidence_of_slack_relaxes_and_never_under_the_calibration() -> None:
     events: list[Event] = []
     with SemanticCache.open("memory://", on_event=events.append, **sampling()) as cache:
-        number = 0
-        while not cache.stats().live or not cache.stats().live["default"].step:
-            cache.record(f"at {number}", "stored")
-            cache.call(f"at {number}.000001", Model("fresh"))
-            assert cache.drain(WAIT_S)
-            number += 1
+        right_then_wrong(cache, 10, 5)
         assert cache.stats().live["default"].threshold == 0.97
         cache.record("at 300", "stored")
         fresh = wordings(300)
@@ -448,10 +455,7 @@ def test_evidence_of_slack_relaxes_and_never_under_the_calibration() -> None:
         assert (live.step, live.threshold) == (0, 0.95)
         # That was shown, and a new window looks out for a change.
         assert (live.last_window, live.last_upper, live.window) == (489, 0.01, 0)
-        assert [event.kind for event in events if event.kind in ("tightened", "relaxed")] == [
-            "tightened",
-            "relaxed",
-        ]
+        assert moves(events) == ["tightened: threshold 0.97", "relaxed: threshold 0.95"]
 
 
 def test_hits_under_another_bound_are_another_population(open_cache: OpenCache) -> None:

@@ -47,19 +47,28 @@ def test_without_support_there_are_no_steps() -> None:
     assert (state.step, move) == (0, None)
 
 
+def after(state: Live, samples: list[bool]) -> tuple[Live, list[str]]:
+    moves = []
+    for wrong in samples:
+        state, move = state.sampled(wrong).moved(0.01, 3)
+        if move is not None:
+            moves.append(move)
+    return state, moves
+
+
+def test_it_goes_up_as_many_steps_as_the_bound_is_broken_times_over() -> None:
+    a_little, moves = after(Live(), [False] * 10 + [True] * 5)  # at least 1.9 %
+    assert (a_little.step, moves) == (1, ["tightened"])
+    far_off, moves = after(Live(), [True, True])  # at least 3.4 %
+    assert (far_off.step, moves) == (3, ["tightened"])
+
+
 def test_it_tightens_at_most_to_the_pause_and_relaxes_at_most_to_the_calibration() -> None:
-    state, moves = Live(), []
-    for _ in range(60):
-        state, move = state.sampled(True).moved(0.01, 3)
-        moves.append(move)
-    assert state.step == 3
-    assert moves.count("tightened") == 3
-    for _ in range(5 * 489):
-        state, move = state.sampled(False).moved(0.01, 3)
-        moves.append(move)
-    assert state.step == 0
-    assert moves.count("relaxed") == 3
-    assert (state.samples, state.samples_wrong) == (60 + 5 * 489, 60)
+    paused, moves = after(Live(), [True] * 60)
+    assert (paused.step, moves) == (3, ["tightened"])
+    relaxed, moves = after(paused, [False] * 5 * 600)
+    assert (relaxed.step, moves) == (0, ["relaxed"] * 3)
+    assert (relaxed.samples, relaxed.samples_wrong) == (60 + 5 * 600, 60)
 
 
 def test_each_step_begins_a_window_of_its_own() -> None:
