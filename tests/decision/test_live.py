@@ -14,7 +14,7 @@ from semcache.candidates import Found
 from semcache.decision.calibration import shipped
 from semcache.decision.decide import Judged, Verdict
 from semcache.decision.doubtful import SOFT_VETOES, doubtful, least_doubtful
-from semcache.decision.live import STEP_KEEPS, Counts, Live, steps_up, tightened
+from semcache.decision.live import STEP_KEEPS, Counts, Live, Move, steps_up, tightened
 from semcache.decision.neighbourhood import MARGIN, Wrong, forbidden
 from semcache.decision.vetoes import ALL
 from semcache.entry import Entry
@@ -47,8 +47,8 @@ def test_without_support_there_are_no_steps() -> None:
     assert (state.step, move) == (0, None)
 
 
-def after(state: Live, samples: list[bool]) -> tuple[Live, list[str]]:
-    moves = []
+def after(state: Live, samples: list[bool]) -> tuple[Live, list[Move]]:
+    moves: list[Move] = []
     for wrong in samples:
         state, move = state.sampled(wrong).moved(0.01, 3)
         if move is not None:
