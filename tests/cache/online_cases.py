@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semcache import CachePolicy
 from semcache.decision.calibration import Calibration, Point
 from semcache.embedders.base import BaseEmbedder, Kind
 
@@ -78,4 +79,5 @@ def by_angle(**options: Any) -> dict[str, Any]:
         "scorer": "cosine",
         "calibration": evidence(),
         "vetoes": [],
+        "policy": CachePolicy.off(),
     } | options
