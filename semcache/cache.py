@@ -192,7 +192,8 @@ class SemanticCache:
                 (``"30d"``; ``None`` = never expire, ``0`` = store nothing), ``vetoes`` (names),
                 ``prices`` (model → ``Price``), ``coalesce`` (one call for many callers),
                 ``lease`` and ``max_wait`` (seconds), ``clock``, ``policy`` (a ``CachePolicy``:
-                what is stored, for whom and how long, by what a prompt asks; default: none).
+                what is stored, for whom and how long, by what a prompt asks; default:
+                ``CachePolicy()``, see ``docs/policy.md``; ``CachePolicy.off()`` or ``None``: none).
                 To watch the bound in operation (``docs/online.md``): ``shadow_rate`` (share of the
                 hits by meaning that go to the model anyway, 0), ``shadow`` (``"inline"``: the
                 caller gets the fresh answer, or ``"background"``), ``judge`` (compares the two, an
@@ -208,6 +209,10 @@ class SemanticCache:
         """
         address = str(url) if url is not None else os.environ.get("SEMCACHE_URL", DEFAULT_URL)
         caps = Caps(max_entries, max_bytes)
+        if "policy" not in options:
+            from semcache.policy import CachePolicy
+
+            options["policy"] = CachePolicy()
         from semcache.judging import choose
 
         judging = choose(

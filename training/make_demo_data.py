@@ -11,8 +11,9 @@ it does not measure how often. What the reader found different is kept with the 
 (``differs``), so that a hit within one intent can be wrong, too.
 
 Then come exact repeats of some prompts, a few crowds (the same question asked by several people at
-once), and the traps of ``demo_traps.jsonl``, each some requests behind its look-alike. The same
-input makes the same file.
+once), and the traps of ``demo_traps.jsonl``, each some requests behind its look-alike; and the
+prompts of ``demo_policy.jsonl``, in which the same words ask for another answer the next time. The
+same input makes the same file.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ REPEATS = 60
 CROWDS, CROWD_SIZE = 6, 5
 TRAP_AFTER = range(3, 12)
 SEED = 77
+# The prompts for the policy have a draw of their own: adding one moves nothing else.
+POLICY_SEED = 78
+POLICY_APP = "assistant"
 
 
 def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -132,6 +136,25 @@ def stream(prompts: list[dict[str, Any]], rng: random.Random) -> list[dict[str, 
     return rows
 
 
+def policy(rows: list[dict[str, Any]], rng: random.Random) -> None:
+    """Put the prompts for the policy in: each asked again a while later, some by several users."""
+    lines = (HERE / "demo_policy.jsonl").read_text("utf-8").splitlines()
+    for n, line in enumerate(lines):
+        asked = json.loads(line)
+        users = asked.get("users", [None, None])
+        # What a user asks again has the same answer (for that user); else each has one of its own.
+        kept = asked["rule"] in ("personal", "days")
+        at = rng.randrange(len(rows) // 2)
+        for turn, user in enumerate(users):
+            at = _outside_crowds(rows, at)
+            own = user or ("all" if kept else turn)
+            row = {"id": f"policy-{n}-{own}", "app": POLICY_APP, "text": asked["text"],
+                   "intent": f"policy-{n}-{own}", "differs": [], "kind": "policy",
+                   "rule": asked["rule"]}  # fmt: skip
+            rows.insert(at, {**row, "user": user} if user else row)
+            at = min(len(rows) - 1, at + rng.choice(TRAP_AFTER) * 3)
+
+
 def _outside_crowds(rows: list[dict[str, Any]], at: int) -> int:
     """A place from ``at`` on that tears no crowd apart."""
     while 0 < at < len(rows) and "crowd" in rows[at] and "crowd" in rows[at - 1]:
@@ -142,6 +165,7 @@ def _outside_crowds(rows: list[dict[str, Any]], at: int) -> int:
 def main(folder: Path) -> None:
     prompts = excerpt(folder, "banking77") + excerpt(folder, "clinc150")
     rows = stream(prompts, random.Random(SEED))
+    policy(rows, random.Random(POLICY_SEED))
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     with TARGET.open("w", encoding="utf-8") as out:
         for row in rows:

@@ -4,10 +4,11 @@
 
 Writes ``models/semcache_models/cacheability/head.npz`` and
 ``semcache/decision/cacheability_rules.json``. Learns from ``cacheability.tune`` and from the
-prompts of ``training/data`` (written, and silver by intent, at a lower weight). What is chosen
-(mix, calibration, points) is chosen on five-fold predictions of ``cacheability.tune`` alone; its
-prompts never stand in their own training part. ``cacheability.eval`` is read for one thing only:
-texts of it that somebody wrote again by chance are left out of the training.
+prompts of ``training/data`` (read, written, and silver by intent, at lower weights). What is chosen
+(mix, calibration, points) is chosen on five-fold predictions of ``cacheability.tune`` alone. The
+folds are grouped: prompts of it that lie near each other share a fold, and a written prompt that
+lies near one of it stands in no training part for that fold. ``cacheability.eval`` is read for one
+thing only: texts of it that somebody wrote again by chance are left out of the training.
 
 Points: for each flag and for live, the probability from which on it is taken to hold; and for the
 doubt (the chance that at least one of them holds) the largest value with which at most
@@ -25,34 +26,56 @@ from typing import Annotated, Any
 import numpy as np
 import scipy.sparse as sp
 import typer
-from cacheability_data import Prompt, harmless, labelled, order, plain, silver, written
+from cacheability_data import (
+    Prompt,
+    harmless,
+    labelled,
+    order,
+    plain,
+    reread,
+    rows,
+    silver,
+    written,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
-from semcache.decision.cacheability import FLAGS, LIFETIMES, OUTPUTS, RULES_VERSION, assess
-from semcache.decision.cacheability_head import FILE, HEAD_VERSION, hashed_grams
-from semcache.decision.cacheability_words import FEATURES, WORDS_VERSION, features, read
+from semcache.decision.cacheability import FLAGS, LIFETIMES, OUTPUTS, RULES_VERSION, WITNESSES
+from semcache.decision.cacheability_head import (
+    FILE,
+    HEAD_VERSION,
+    RARITY_STEP,
+    hashed_grams,
+    rare_bucket,
+    rarity,
+)
+from semcache.decision.cacheability_words import FEATURES, WORDS_VERSION, Words, features, read
 from semcache.embedders.local import LocalEmbedder
-from semcache.policy import UNSPOKEN_POINT, is_unspoken
+from semcache.policy import FEW_WORDS, UNSPOKEN_POINT
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "models" / "semcache_models" / "cacheability"
 FOLDS = 5
-WEIGHT = {"read": 1.0, "written": 0.6, "silver": 0.2, "harmless": 0.3}
+WEIGHT = {"read": 1.0, "reread": 0.8, "written": 0.6, "silver": 0.5, "harmless": 0.3}
 # A prompt of the harmless sets that the first round of training is so sure of is left out.
-LOOKS_UNSAFE = 0.9
+LOOKS_UNSAFE = 0.7
+# Cosine from which on two prompts say nearly the same.
+NEAR = 0.82
 BUCKETS = 8192
+RARE_BUCKETS = 16384
+# What people ask, to count how many texts hold a word.
+STREAMS = ("chat_turns", "web_queries", "prompts", "banking77_stream", "clinc150_stream")
 # Scales of the three kinds of input: what a penalty on all weights alike then means. Of three
 # settings tried on the folds these were best.
 VECTOR_SCALE, CUE_SCALE, GRAM_SCALE = 3.0, 0.7, 4.0
 INVERSE_PENALTY = 3.0
 RULES_INVERSE_PENALTY = 1.0
-HIDDEN, NETWORKS, EPOCHS, RATE, DROPOUT, DECAY, BATCH = 48, 2, 14, 2e-3, 0.3, 2e-4, 64
+HIDDEN, NETWORKS, EPOCHS, RATE, DROPOUT, DECAY, BATCH = 48, 2, 10, 4e-3, 0.3, 2e-4, 256
 MAX_UNSAFE_KEPT = 0.05
-# The words see so little that the same bound would refuse every third safe prompt.
-MAX_UNSAFE_KEPT_BY_WORDS = 0.07
-GRID = np.round(np.arange(0.15, 0.81, 0.05), 2)
-SHARES = (0.0, 0.25, 0.5)
+# The words see so little that the same bound would refuse every fifth safe prompt.
+MAX_UNSAFE_KEPT_BY_WORDS = 0.12
+GRID = np.round(np.arange(0.3, 0.81, 0.05), 2)
+SHARES = (0.25, 0.5)
 
 Array = Any
 
@@ -60,15 +83,14 @@ Array = Any
 class Data:
     """Prompts as matrices."""
 
-    def __init__(self, prompts: list[Prompt], vectors: dict[str, Array]) -> None:
+    def __init__(self, prompts: list[Prompt], vectors: dict[str, Array], rare: bytes) -> None:
         self.prompts = prompts
-        self.fold = np.array([int(order(p.text)[:6], 16) % FOLDS for p in prompts])
         self.read = np.array([p.origin == "read" for p in prompts])
         self.weight = np.array([WEIGHT[p.origin] for p in prompts])
         self.flags = np.array([[f in p.flags for f in FLAGS] for p in prompts])
         self.life = np.array([LIFETIMES.index(p.lifetime) for p in prompts])  # type: ignore[arg-type]
-        self.unspoken = np.array([is_unspoken(assess(p.text)) for p in prompts])
         words = [read(p.text) for p in prompts]
+        self.unspoken = np.array([unspoken(one) for one in words])
         cues = np.zeros((len(prompts), len(FEATURES)), np.float32)
         hashed = sp.lil_matrix((len(prompts), BUCKETS), dtype=np.float32)
         for row, one in enumerate(words):
@@ -78,8 +100,55 @@ class Data:
                 hashed[row, bucket] += GRAM_SCALE / len(buckets) ** 0.5
         self.cues = cues
         embedded = np.array([vectors[p.text] for p in prompts], np.float32)
-        self.dense = np.hstack([embedded * VECTOR_SCALE, cues * CUE_SCALE])
+        rarities = np.array([rarity(one, rare) for one in words], np.float32)
+        self.dense = np.hstack([embedded * VECTOR_SCALE, cues * CUE_SCALE, rarities])
+        self.fold = folds(prompts, embedded, self.read)
         self.all = sp.hstack([sp.csr_matrix(self.dense), hashed.tocsr()]).tocsr()
+
+
+def unspoken(words: Words) -> bool:
+    """As ``policy.is_unspoken``, without the weights that are only made here."""
+    count = sum(token[0].isalpha() for token in words.tokens)
+    return count <= FEW_WORDS and not any(
+        cue in words.cues for cues in WITNESSES.values() for cue in cues
+    )
+
+
+def folds(prompts: list[Prompt], vectors: Array, read: Array) -> Array:
+    """The fold of every prompt: whole groups of near ones; -1 for what may stand in every part."""
+    at = np.where(read)[0]
+    root = list(range(len(at)))
+
+    def find(i: int) -> int:
+        while root[i] != i:
+            i = root[i]
+        return i
+
+    near = vectors[at] @ vectors[at].T >= NEAR
+    for i, j in zip(*np.where(np.triu(near, 1)), strict=True):
+        root[find(int(j))] = find(int(i))
+    of_read = np.array(
+        [int(order(prompts[at[find(i)]].text)[:6], 16) % FOLDS for i in range(len(at))]
+    )
+    fold = np.full(len(prompts), -1)
+    fold[at] = of_read
+    for i, prompt in enumerate(prompts):
+        if prompt.origin == "written" and len(at):
+            likeness = vectors[at] @ vectors[i]
+            if likeness.max() >= NEAR:
+                fold[i] = of_read[int(likeness.argmax())]
+    return fold
+
+
+def rare_words(data: Path) -> bytes:
+    """``log(texts / texts with the word)`` in steps of ``RARITY_STEP``, by the word's bucket."""
+    counts = np.zeros(RARE_BUCKETS)
+    texts = [row["text"] for name in STREAMS for row in rows(data / f"{name}.tune.jsonl.gz")]
+    for text in texts:
+        for bucket in {rare_bucket(word, RARE_BUCKETS) for word in read(text).tokens}:
+            counts[bucket] += 1
+    steps = np.log(len(texts) / (1 + counts)) / RARITY_STEP
+    return np.clip(np.round(steps), 0, 255).astype(np.uint8).tobytes()
 
 
 def linear(x: Array, data: Data, rows: Array, penalty: float) -> tuple[Array, Array]:
@@ -182,7 +251,7 @@ def choose_points(found: Array, data: Data, max_kept: float) -> tuple[dict[str, 
     limit = np.array([points[name] for name in (*FLAGS, "live")])
     refused = (risk >= np.where(lenient[:, None], np.maximum(limit, UNSPOKEN_POINT), limit)).any(1)
     doubt[lenient & (doubt < UNSPOKEN_POINT)] = 0.0
-    limits = np.round(np.arange(0.99, 0.02, -0.01), 2)
+    limits = np.round(np.arange(0.99, 0.02, -0.005), 3)
     fitting = [d for d in limits if (~(refused | (doubt >= d))[unsafe]).mean() <= max_kept]
     points["doubt"] = float(max(fitting, default=limits[-1]))
     refused |= doubt >= points["doubt"]
@@ -218,19 +287,23 @@ def main(
     tune = labelled(data / "cacheability.tune.jsonl.gz")
     taken = {plain(p.text) for p in tune}
     taken |= {plain(p.text) for p in labelled(data / "cacheability.eval.jsonl.gz")}
-    more = [p for p in (*written(), *silver(data)) if plain(p.text) not in taken]
-    prompts = [*tune, *more]
+    prompts = list(tune)
+    for prompt in (*reread(data), *written(), *silver(data)):
+        if plain(prompt.text) not in taken:
+            taken.add(plain(prompt.text))
+            prompts.append(prompt)
     embedder = LocalEmbedder()
     texts = [text for text in harmless(data) if plain(text) not in taken]
     known = embedded([*(p.text for p in prompts), *texts], embedder, vectors)
-    prompts += taken_as_safe(texts, Data(prompts, known), known)
-    made = Data(prompts, known)
+    rare = rare_words(data)
+    prompts += taken_as_safe(texts, Data(prompts, known, rare), known, rare)
+    made = Data(prompts, known, rare)
     print({o: sum(p.origin == o for p in prompts) for o in WEIGHT}, flush=True)
 
     held = np.where(made.read)[0]
     lines, nets, rules = (np.zeros((len(held), len(OUTPUTS))) for _ in range(3))
     for fold in range(FOLDS):
-        train, test = (made.fold != fold) | ~made.read, (made.fold == fold) & made.read
+        train, test = made.fold != fold, (made.fold == fold) & made.read
         at = test[held]
         weights, bias = linear(made.all, made, train, INVERSE_PENALTY)
         lines[at] = made.all[test] @ weights + bias
@@ -246,11 +319,8 @@ def main(
         calibration = calibrated(sums, made)
         found = applied(sums, calibration)
         told(f"share {share}", found, made)
-        log_loss = float(
-            -np.log(np.where(made.flags[made.read], found[:, :4], 1 - found[:, :4]) + 1e-9).sum()
-            - np.log(found[np.arange(len(held)), 4 + made.life[made.read]] + 1e-9).sum()
-        )
-        results[share] = (log_loss, calibration, found)
+        _, (_, lost) = choose_points(found, made, MAX_UNSAFE_KEPT)
+        results[share] = (lost, calibration, found)
     share = min(results, key=lambda one: results[one][0])
     _, calibration, found = results[share]
     points, (kept, lost) = choose_points(found, made, MAX_UNSAFE_KEPT)
@@ -269,7 +339,7 @@ def main(
     }  # fmt: skip
     np.savez_compressed(
         out / FILE,
-        about=np.array(json.dumps(about)),
+        about=np.array(json.dumps(about)), rare=np.frombuffer(rare, np.uint8),
         linear=weights[:width].astype(np.float16), bias=bias.astype(np.float32),
         hashed=weights[width:].astype(np.float16),
         inner=np.stack([n[0] for n in networks]).astype(np.float16),
@@ -294,11 +364,16 @@ def main(
     target.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 
 
-def taken_as_safe(texts: list[str], made: Data, known: dict[str, Array]) -> list[Prompt]:
-    """The harmless texts as prompts without a flag, timeless or months by a first round."""
-    weights, bias = linear(made.all, made, np.ones(len(made.prompts), bool), INVERSE_PENALTY)
+def taken_as_safe(
+    texts: list[str], made: Data, known: dict[str, Array], rare: bytes
+) -> list[Prompt]:
+    """The harmless texts as prompts without a flag, timeless or months by a first round.
+
+    That round sees no prompt of ``cacheability.tune``, or the folds would know of each other.
+    """
+    weights, bias = linear(made.all, made, ~made.read, INVERSE_PENALTY)
     prompts = [Prompt(text, "timeless", frozenset(), "harmless", "") for text in texts]
-    found = probabilities(np.asarray(Data(prompts, known).all @ weights + bias))
+    found = probabilities(np.asarray(Data(prompts, known, rare).all @ weights + bias))
     return [
         replace(prompt, lifetime="months" if row[5] > row[4] else "timeless")
         for prompt, row in zip(prompts, found, strict=True)

@@ -26,7 +26,8 @@ COLOURS = {
 }  # fmt: skip
 CREDITS = (
     "Prompts: excerpts of banking77 (PolyAI, CC BY 4.0) and clinc150 (Larson et al., CC BY 3.0), "
-    "selected and shuffled; traps by semcache. See semcache/demo/data/NOTICE."
+    "selected and shuffled; traps and what is asked again by semcache. See "
+    "semcache/demo/data/NOTICE."
 )
 
 
@@ -165,6 +166,8 @@ def _show(summary: Summary, semantic: str, speed: float) -> None:
         out.print(_examples(summary))
     if summary.traps:
         out.print(_traps(summary))
+    if summary.policy:
+        out.print(_policy(summary))
     if summary.wrong:
         out.print(_wrong(summary))
     out.print(
@@ -245,6 +248,25 @@ def _traps(summary: Summary) -> RenderableType:
         why = f"[bold red]WRONG: {clean(trap.why)}[/]" if trap.wrong else clean(trap.why)
         cosine = "" if trap.cosine is None else f"{trap.cosine:.2f}"
         table.add_row(clean(trap.asked), clean(trap.look_alike), cosine, why)
+    return table
+
+
+def _policy(summary: Summary) -> RenderableType:
+    from rich.table import Table
+
+    from semcache.cli.console import clean
+
+    table = Table(
+        "asked again and again", "answered by", "what the policy said",
+        title="The same words, another answer: the policy", title_justify="left",
+    )  # fmt: skip
+    for ruled in summary.policy:
+        answered = ", ".join(
+            tier if user is None else f"{tier} ({user})"
+            for tier, user in zip(ruled.tiers, ruled.users, strict=True)
+        )
+        colour = "bold red" if ruled.wrong else "green"
+        table.add_row(clean(ruled.asked), f"[{colour}]{clean(answered)}[/]", clean(ruled.why))
     return table
 
 

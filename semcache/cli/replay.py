@@ -38,7 +38,8 @@ def replay(
 ) -> None:
     """Send a prompt stream through the whole cache: hit rate, wrong hits, latency per tier.
 
-    The model is simulated and takes no time; what is measured is the cache.
+    The model is simulated and takes no time; what is measured is the cache. The policy stays out:
+    the groups say which prompts share an answer, ``eval --cacheability`` which answers last.
     """
     import tempfile
     from itertools import islice
@@ -54,7 +55,13 @@ def replay(
         address = url or f"sqlite:///{folder}/cache.db"
         with (
             open_cache(
-                address, must_exist=False, embeds=True, scorer=scorer, ttl=None, **options
+                address,
+                must_exist=False,
+                embeds=True,
+                scorer=scorer,
+                ttl=None,
+                policy=None,
+                **options,
             ) as cache,
             progress(quiet=json) as bar,
         ):

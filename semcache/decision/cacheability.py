@@ -139,7 +139,7 @@ class Cacheability:
         by: who judged.
         note: why the words alone had to judge; empty for the head.
         now_words: the words that spoke against a long life.
-        words: how many words were read (quoted text left out).
+        words: how many words were read (quoted text and numbers left out).
     """
 
     lifetimes: Mapping[Lifetime, float]
@@ -293,7 +293,7 @@ def _result(
         by=by,
         note=note,
         now_words=_witnesses(words, rules, "live"),
-        words=sum(token[0].isalnum() for token in words.tokens),
+        words=sum(token[0].isalpha() for token in words.tokens),
     )
 
 

@@ -1,7 +1,8 @@
 """The head: a small model on the embedding and the words, in plain NumPy.
 
-    sum = linear(vector, cues) + hashed words, pairs and triples   (one matrix each)
-    mix = (1 - share) * sum + share * mean of small networks on (vector, cues)
+    given = vector, cues, rarity of the words
+    sum = linear(given) + hashed words, pairs and triples   (one matrix each)
+    mix = (1 - share) * sum + share * mean of small networks on given
 
 then Platt's logistic for each flag and a softmax with temperature for the lifetimes. The file is an
 ``.npz`` of numbers and one JSON text, read without pickle; it is bound to the encoder's fingerprint
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-HEAD_VERSION = 1
+HEAD_VERSION = 2
 FILE = "head.npz"
 
 
@@ -41,8 +42,10 @@ class Head:
         fingerprint: of the encoder whose vectors it reads.
         points: see ``Cacheability``.
         vector_scale, cue_scale, gram_scale: what the inputs were multiplied with in training.
-        linear: ``[d + features, o]``; bias: ``[o]``; hashed: ``[buckets, o]``.
-        inner: ``[networks, d + features, hidden]``; inner_bias: ``[networks, hidden]``;
+        rare: see ``rarity``; a byte a bucket.
+        linear: ``[inputs, o]`` (inputs: d, features, ``RARITIES``); bias: ``[o]``; hashed:
+            ``[buckets, o]``.
+        inner: ``[networks, inputs, hidden]``; inner_bias: ``[networks, hidden]``;
             outer: ``[networks, hidden, o]``; outer_bias: ``[networks, o]``.
         share: of the networks in the mix, in [0, 1].
         scale, shift, temperature: calibration, as in ``Rules``.
@@ -53,6 +56,7 @@ class Head:
     vector_scale: float
     cue_scale: float
     gram_scale: float
+    rare: bytes
     linear: Array
     bias: Array
     hashed: Array
@@ -78,11 +82,12 @@ class Head:
         import numpy as np
 
         dimension = len(vector)
-        given = np.zeros(dimension + len(FEATURES), np.float32)
+        given = np.zeros(dimension + len(FEATURES) + RARITIES, np.float32)
         given[:dimension] = vector
         given[:dimension] *= self.vector_scale
         for position in present:
             given[dimension + position] = self.cue_scale
+        given[-RARITIES:] = rarity(words, self.rare)
         buckets = hashed_grams(words, len(self.hashed))
         sums = given @ self.linear + self.bias
         if buckets:
@@ -106,6 +111,40 @@ def hashed_grams(words: Words, buckets: int) -> list[int]:
     ]
 
 
+# What `rarity` gives, and the steps of it that a table keeps in a byte.
+RARITIES = 20
+RARITY_STEP = 0.05
+
+
+def rarity(words: Words, table: bytes) -> list[float]:
+    """How rare the words are, and in which sentence: "what are the rules?" holds none that is.
+
+    A prompt that stands for itself names what it is about, and names are rarer than the words
+    around them. ``table``: bucket of a word → ``log(texts / texts with it)`` in ``RARITY_STEP``.
+    """
+    found = sorted((_rare(word, table) for word in set(words.tokens)), reverse=True)
+    a, b, c = (*found, 0.0, 0.0, 0.0)[:3]
+    last = sorted((_rare(word, table) for word in set(words.last)), reverse=True)
+    d, e = (*last, 0.0, 0.0)[:2]
+    reacts = float(0 < words.opening <= 3)
+    return [
+        a / 10, b / 10, c / 10, sum(x > 5.5 for x in found) / 4, sum(x > 7 for x in found) / 3,
+        d / 10, e / 10, float(a < 5), float(a < 6), float(a < 7), float(a > 8.5), float(d < 5),
+        float(d < 6), float(words.sentences == 2), float(words.sentences > 2), reacts,
+        reacts * d / 10, float(words.opening > 3), float(words.end in (".", "!")),
+        float(words.end == "?"),
+    ]  # fmt: skip
+
+
+def rare_bucket(word: str, buckets: int) -> int:
+    """Where a table of that size keeps a word."""
+    return zlib.crc32(word.encode("utf-8", "surrogatepass")) % buckets
+
+
+def _rare(word: str, table: bytes) -> float:
+    return table[rare_bucket(word, len(table))] * RARITY_STEP if word[0].isalpha() else 0.0
+
+
 @lru_cache(maxsize=4)
 def load_head(path: str | Path) -> Head:
     """The head in that file.
@@ -118,7 +157,11 @@ def load_head(path: str | Path) -> Head:
 
     with np.load(path, allow_pickle=False) as stored:
         about = json.loads(str(stored["about"]))
-        arrays = {name: stored[name].astype(np.float32) for name in stored.files if name != "about"}
+        arrays = {
+            name: stored[name].tobytes() if name == "rare" else stored[name].astype(np.float32)
+            for name in stored.files
+            if name != "about"
+        }
     if about.get("version") != HEAD_VERSION or about.get("words") != WORDS_VERSION:
         raise ModelMismatch(
             f"the cacheability head {path} is of version {about.get('version')!r} and words "

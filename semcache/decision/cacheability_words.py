@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 # Raised whenever a cue is added, dropped or means something else: fitted weights are bound to it.
-WORDS_VERSION = 1
+WORDS_VERSION = 2
 LONGEST = 64
 # A little more than LONGEST words, so that a megabyte of text costs no more than a page.
 LONGEST_TEXT = 1024
@@ -105,7 +105,39 @@ ANYWHERE: Mapping[str, str] = {
         where do i|should i|do you|is there a way|what do i need|what should i|
         is it possible|are there|how does|how do|how is|how are|what happens|what is a|
         what is an|what are|what does|why do|why does|why are|what makes|
-        difference between|meaning of|how long does it take""",
+        difference between|meaning of|how long does it take|what do i do|what should i do|
+        what can i do|what do i need to do|what must i do|what steps|the steps|steps to|
+        process of|process for|procedure|option to|instructions|guide me|explain how|show me how|
+        tell me how to|teach me|learn|how i can|how i could|how i would|how long do|how long is|
+        how long will|how many days will|how much does|how much do you|where can i find|
+        where would i|what happens if|what is the charge|what is the fee|is there a fee|
+        do i have to|do i need to|am i allowed""",
+    "in_general": """
+        in general|generally|usually|typically|typical|normally|example|examples|template|
+        sample|meaning|stand for|history of|difference|mean|means|works|used for|invented|
+        called|types of|kinds of|kind of|pros and cons|advantages|benefits of|cause|causes|
+        symptoms|recipe|facts about|people|someone|person|children|kids|women|men|humans|
+        animals|book|books|movie|film|essay""",
+    "code": """
+        python|java|javascript|js|c|sql|bash|script|function|regex|code|excel|docker|git|api|
+        html|css|algorithm|array|string|query|kotlin|rust|kubectl|linux|shell|class|method|
+        database|json|loop""",
+    "units": """
+        divided by|times|plus|minus|percent|cups|cup|quarts|feet|inches|miles|meters|metres|
+        grams|ounces|pounds|tablespoons|teaspoons|gallons|celsius|fahrenheit|square root|
+        convert|calories|substitute|instead of|cook|bake|boil|timezone|time zone|capital|
+        synonym|spell|translate""",
+    "closing": """
+        appreciate|appreciated|thanks|thank you|bye|goodbye|take it easy|talk to you|talk later|
+        speak with you|speaking with you|talking to you|chatting with you|see you|later|
+        good night|have a good|have a nice|had fun|glad|helped|helpful|your help|say goodbye|
+        nice to|great talking|you are awesome|you're great|good job|well done|how are you|
+        how've you been|how you've been|how's it going|doing today|your day|you been""",
+    "assistant": """
+        your name|your boss|your maker|who made you|made you|created you|programmed you|
+        you work for|your employer|are you|you from|your hobbies|you enjoy|your age|old are you|
+        you born|yourself|your birthday|you like|do you have|your favorite|your favourite|
+        you think|your opinion|you do|you call home|you live|can you do|you know""",
     "made_up": """
         joke|jokes|random|randomly|at random|another joke|surprise|coin|dice|die|d20|
         roll|flip|toss|riddle|fun fact|different|fresh|heads or tails|laugh|bored|
@@ -217,7 +249,17 @@ _QUOTED = re.compile(
     re.DOTALL,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*|\d[\d.,:/-]*|[?$€£%]")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w'-]+")
+# "Great! ", "Okay, thanks. ": what was said before stays unsaid, what follows may not need it.
+_REACTION = re.compile(r"\A[^.!?\n]{1,28}[.!]+\s+(?=\S)")
+# "what are the ingredients?", "where is the link?": something that was spoken of.
+_THE_THING = re.compile(r"\b(?:the|those|these|that|this) \w+(?: \w+)?\s*[?.!]*\Z")
+_ASKS = {
+    "what", "what's", "whats", "which", "who", "who's", "whos", "when", "when's", "where",
+    "where's", "wheres", "why", "how", "is", "are", "was", "were", "will", "does", "do", "did",
+    "has", "have", "can", "could", "should", "would", "whose", "whom", "am", "may", "please",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +269,18 @@ class Words:
     Attributes:
         tokens: its words in lower case, quoted text left out.
         cues: cue → the words that spoke for it, in order of appearance.
+        last: the words of the last sentence.
+        opening: how many words stand in the first sentence; 0 where there is only one.
+        sentences: how many there are.
+        end: the last character.
     """
 
     tokens: tuple[str, ...]
     cues: Mapping[str, tuple[str, ...]]
+    last: tuple[str, ...] = ()
+    opening: int = 0
+    sentences: int = 1
+    end: str = ""
 
 
 def _phrases(table: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -260,8 +310,8 @@ _OPENING_LENGTHS = _lengths(_OPENING)
 
 _SHAPES = (
     "words_1", "words_2", "words_3_4", "words_5_8", "words_9_20", "words_21", "words_50",
-    "question_mark", "quote", "number", "money", "name", "colon", "lines", "code", "polite",
-    "later_sentence",
+    "question_mark", "quote", "number", "money", "name", "colon", "lines", "polite",
+    "later_sentence", "reaction", "statement", "the_thing",
 )  # fmt: skip
 _BOTH = (
     ("mine", "advice"), ("asker", "advice"), ("my_state", "advice"), ("product", "advice"),
@@ -272,8 +322,18 @@ _BOTH = (
     ("polite", "order"), ("recent", "writing"), ("points_at_text", "colon"),
     ("points_at_text", "lines"), ("points_at_text", "quote"), ("writing", "points_back"),
     ("now", "how"), ("now", "what"), ("measured", "name"), ("quoted_price", "now"),
+    ("code", "made_up"), ("code", "order"), ("code", "now"), ("in_general", "made_up"),
+    ("advice", "trouble"), ("advice", "points_back"), ("closing", "asker"),
+    ("reaction", "question_mark"), ("reaction", "name"), ("reaction", "points_back"),
+    ("reply", "statement"), ("asker", "statement"), ("points_back", "statement"),
+    ("assistant", "question_mark"), ("assistant", "now"), ("advice", "effect"),
+    ("in_general", "how"), ("the_thing", "what"), ("the_thing", "how"), ("units", "how"),
+    ("name", "what"), ("name", "who"),
 )  # fmt: skip
-_SHORT_CUES = ("points_back", "more_of_it", "talked", "reply", "asker", "what_about", "order")
+_SHORT_CUES = (
+    "points_back", "more_of_it", "talked", "reply", "asker", "what_about", "order", "the_thing",
+    "closing", "statement",
+)  # fmt: skip
 
 # Every feature there is, in the order of the fitted weights.
 FEATURES: tuple[str, ...] = (
@@ -310,7 +370,17 @@ def read(text: str) -> Words:
                 if name != "order" or len(tokens) > 1:
                     cues.setdefault(f"first:{name}", []).append(phrase)
     _shape(text, bare, tokens, cues)
-    return Words(tuple(tokens), {name: tuple(words) for name, words in cues.items()})
+    parts = _SENTENCE.split(bare.strip())
+    last = tuple(tokens) if len(parts) == 1 else tuple(_WORD.findall(parts[-1].lower())[:LONGEST])
+    opening = 0 if len(parts) == 1 else len(_WORD.findall(parts[0]))
+    return Words(
+        tuple(tokens),
+        {name: tuple(words) for name, words in cues.items()},
+        last,
+        opening,
+        len(parts),
+        text[-1:],
+    )
 
 
 def features(words: Words) -> list[int]:
@@ -394,8 +464,15 @@ def _shape(text: str, bare: str, tokens: list[str], cues: dict[str, list[str]]) 
         "name": _NAME.search(bare) is not None,
         "colon": ":" in text,
         "lines": "\n" in text,
-        "code": any(mark in text for mark in ("()", "{", "};", "==", "</", "->")),
+        # The cue of that name, by its marks.
+        "code": "code" in cues or any(mark in text for mark in ("()", "{", "};", "==", "</", "->")),
         "later_sentence": ". " in text or "? " in text or "! " in text,
+        "reaction": _REACTION.match(bare) is not None,
+        "statement": "?" not in bare
+        and bool(tokens)
+        and tokens[0] not in _ASKS
+        and not any(name in cues for name in ("first:order", "first:writing", "first:chance")),
+        "the_thing": _THE_THING.search(bare.lower()) is not None,
     }
     for name, present in holds.items():
         if present:

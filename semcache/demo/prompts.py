@@ -26,9 +26,10 @@ class DemoPrompt:
         app: which of the three simulated apps sends it; each has a system prompt, hence a scope.
         intent: prompts of one intent may share an answer …
         differs: … except with these (ids), which a reader found to ask something else.
-        kind: ``"prompt"``, ``"repeat"`` or ``"trap"``.
+        kind: ``"prompt"``, ``"repeat"``, ``"trap"`` or ``"policy"``.
         crowd: neighbours of the same crowd are sent at the same moment.
         look_alike, difference: of a trap: the prompt it must not be mistaken for, and why.
+        rule, user: for the policy: what it should see in the prompt, and who asks.
     """
 
     id: str
@@ -40,10 +41,12 @@ class DemoPrompt:
     crowd: str | None = None
     look_alike: str | None = None
     difference: str | None = None
+    rule: str | None = None
+    user: str | None = None
 
     @property
     def scope(self) -> Scope:
-        return Scope(model=MODEL, system=SYSTEM_PROMPTS[self.app])
+        return Scope(model=MODEL, system=SYSTEM_PROMPTS[self.app], user=self.user)
 
     def may_share(self, other: DemoPrompt) -> bool:
         """Whether one answer is right for both."""

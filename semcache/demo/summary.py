@@ -37,6 +37,31 @@ class Trap:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruled:
+    """A prompt that the policy had a word on, and what became of each time it was asked.
+
+    Attributes:
+        rule: what should be seen in it (``"live"``, ``"action"``, …).
+        tiers: what answered, time by time (``"model"``: it was asked again).
+        users: who asked, time by time.
+        why: the rules that the policy named.
+    """
+
+    asked: str
+    rule: str
+    tiers: tuple[str, ...]
+    users: tuple[str | None, ...]
+    why: str
+    wrong: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            name: list(value) if isinstance(value := getattr(self, name), tuple) else value
+            for name in self.__slots__
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The demo in figures. Money in USD, time in seconds (the model's in virtual time)."""
 
@@ -53,6 +78,7 @@ class Summary:
     real_seconds: float
     traps: tuple[Trap, ...]
     examples: tuple[Served, ...]
+    policy: tuple[Ruled, ...]
 
     @property
     def hits(self) -> int:
@@ -82,6 +108,7 @@ class Summary:
             },
             "traps": [trap.to_json() for trap in self.traps],
             "semantic_hits": [_pair(served) for served in self.examples],
+            "policy": [ruled.to_json() for ruled in self.policy],
         }
 
 
@@ -104,7 +131,27 @@ def summarise(
         real_seconds=real_seconds,
         traps=tuple(_traps(results)),
         examples=tuple(_examples(results)),
+        policy=tuple(_ruled(results)),
     )
+
+
+def _ruled(results: Sequence[Served]) -> list[Ruled]:
+    """The prompts for the policy, each once, in the order they were first asked."""
+    asked: dict[str, list[Served]] = {}
+    for one in results:
+        if one.prompt.kind == "policy":
+            asked.setdefault(one.prompt.text, []).append(one)
+    return [
+        Ruled(
+            asked=text,
+            rule=ones[0].prompt.rule or "",
+            tiers=tuple(one.tier for one in ones),
+            users=tuple(one.prompt.user for one in ones),
+            why="; ".join(ones[0].decision.policy),
+            wrong=any(one.wrong for one in ones),
+        )
+        for text, ones in asked.items()
+    ]
 
 
 def _traps(results: Sequence[Served]) -> list[Trap]:

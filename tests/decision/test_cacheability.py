@@ -79,7 +79,11 @@ def test_the_head_sees_what_must_not_be_stored(
     assert said.holds(name), said
 
 
-@pytest.mark.parametrize(("text", "name"), HOLDS)
+@pytest.mark.parametrize(
+    ("text", "name"),
+    # Its words speak for the meaning of a word as much as for an earlier turn.
+    [one for one in HOLDS if one[0] != "what does he mean by it"],
+)
 def test_the_words_alone_refuse_it_too_and_say_which_words(text: str, name: str) -> None:
     said = assess(text)
     assert said.by == "words"
