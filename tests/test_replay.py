@@ -14,7 +14,7 @@ from semcache.replay import PAIRS_KEPT, Prompt, percentile, read_prompts, replay
 
 @pytest.fixture
 def cache() -> SemanticCache:
-    return SemanticCache.open("memory://", embedder=None)
+    return SemanticCache.open("memory://", embedder=None, policy=None)
 
 
 def test_counts_and_advances(cache: SemanticCache) -> None:

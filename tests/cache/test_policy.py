@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from semcache import CachePolicy, Scope
+from semcache import CachePolicy, Scope, SemanticCache
 from semcache.answer import PLAIN, Codec
 from semcache.decision.momentary import MOMENTARY_TTL_S
 from semcache.embedders.local import LocalEmbedder
@@ -144,3 +144,28 @@ def test_headers_that_cannot_be_read_change_nothing(open_cache: OpenCache) -> No
 
     codec = Codec(PLAIN.to_plain, PLAIN.from_plain, headers=broken)
     assert span_of(open_cache, "Shakespeare.", codec=codec) == 30 * 86400
+
+
+# -- the default ------------------------------------------------------------------------------
+
+
+def test_it_is_on_by_default_and_has_one_switch() -> None:
+    def calls(prompt: str, **options: object) -> int:
+        asked: list[str] = []
+        with SemanticCache.open("memory://", embedder=None, **options) as cache:  # type: ignore[arg-type]
+            for _ in range(2):
+                cache.call(prompt, lambda: asked.append(prompt) or "an answer")
+        return len(asked)
+
+    live = "what's the weather like right now"
+    assert calls(live) == 2, "an exact repeat of what is live is asked again"
+    assert calls("Who wrote Hamlet?") == 1
+    assert calls(live, policy=CachePolicy.off()) == calls(live, policy=None) == 1
+
+
+def test_the_calls_own_ttl_wins_over_live() -> None:
+    with SemanticCache.open("memory://", embedder=None) as cache:
+        prompt = "what is bitcoin trading at right now"
+        assert not cache.record(prompt, "100")
+        assert cache.record(prompt, "100", ttl="30s")
+        assert cache.lookup(prompt) is not None
