@@ -34,12 +34,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from semcache import Scope, SemanticCache
+from semcache import CachePolicy, Scope, SemanticCache
 from semcache.cache import DEFAULT_MAX_WRONG
 from semcache.decision.calibration import shipped
 from semcache.demo.prompts import demo_prompts
 from semcache.embedders.local import LocalEmbedder
 from semcache.judging import DEFAULT_SCORER
+from semcache.policy import Rule
 from semcache.replay import percentile
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Precomputed:
 
 def cache_rows(folder: Path) -> Iterator[Row]:
     """Exact hits, misses and recording, through the public calls."""
-    texts = sorted({prompt.text for prompt in demo_prompts()}, key=hash_of)
+    texts = sorted({p.text for p in demo_prompts() if p.kind != "policy"}, key=hash_of)
     stub = Precomputed()
     stub.vectors = dict(zip(texts, stub.encoder.embed(texts), strict=True))
     split = 2 * len(texts) // 3
@@ -158,6 +159,8 @@ def cache_rows(folder: Path) -> Iterator[Row]:
     with SemanticCache.open(url, embedder=stub, strict=True, max_wrong=bound) as cache:
         took = timed(lambda asked: cache.record(asked[0], ANSWER, scope=asked[1]), held)
         yield row("record", "ms", took)
+        # What the policy did not let be stored is no hit.
+        held = [asked for asked in held if cache.lookup(asked[0], scope=asked[1])]
         held.sort(key=lambda asked: hash_of(asked[0]))
         took = timed(lambda asked: cache.lookup(asked[0], scope=asked[1]), held)
         yield row("exact hit, in process", "µs", took, budget=50)
@@ -187,7 +190,9 @@ def semantic_rows(folder: Path) -> Iterator[Row]:
         hits += cache.lookup(ASKED.format(word), scope=SCOPES[0]) is not None
 
     url = f"sqlite:///{folder}/semantic.db"
-    with SemanticCache.open(url, strict=True, max_wrong=bound) as cache:
+    # The policy is asked, as by default, and lets every word of the template pass.
+    policy = CachePolicy(rules=(Rule("measured", matches="(?i)password", store=True),))
+    with SemanticCache.open(url, strict=True, max_wrong=bound, policy=policy) as cache:
         for word in track(words, "recording for semantic hits", console=err):
             cache.record(RECORDED.format(word), ANSWER, scope=SCOPES[0])
         took = timed(ask, words)
