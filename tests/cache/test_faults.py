@@ -193,7 +193,8 @@ def test_a_url_that_names_no_store_is_told(url: str) -> None:
 
 
 def test_a_locked_database_delays_a_call_by_little(tmp_path: Path) -> None:
-    with SemanticCache.open(f"sqlite:///{tmp_path}/cache.db", embedder=None) as cache:
+    url = f"sqlite:///{tmp_path}/cache.db"
+    with SemanticCache.open(url, embedder=None, policy=None) as cache:
         cache.record(QUESTION, "stored")
         other = sqlite3.connect(tmp_path / "cache.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

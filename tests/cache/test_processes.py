@@ -101,7 +101,7 @@ def test_processes_see_each_others_answers_by_meaning(tmp_path: Path) -> None:
 @pytest.mark.parametrize("store", ["memory", "sqlite"])
 def test_a_forked_child_goes_on_working(tmp_path: Path, store: str) -> None:
     url = "memory://" if store == "memory" else f"sqlite:///{tmp_path}/cache.db"
-    cache = SemanticCache.open(url, embedder=LocalEmbedder())
+    cache = SemanticCache.open(url, embedder=LocalEmbedder(), policy=None)
     cache.record(QUESTION, "the answer")
     assert cache.lookup("how do i reset my password") is not None
     parked = cache.stream("a stream that the parent leads", lambda: iter("ab"))

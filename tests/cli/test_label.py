@@ -110,7 +110,7 @@ def test_near_asks_for_the_most_doubtful_first(label: Label, tmp_path: Path, pai
 
 
 def test_neighbours_in_a_cache(label: Label, tmp_path: Path) -> None:
-    with SemanticCache.open(f"sqlite:///{tmp_path}/c.db", scorer="hybrid") as cache:
+    with SemanticCache.open(f"sqlite:///{tmp_path}/c.db", scorer="hybrid", policy=None) as cache:
         for topic in TOPICS[:2]:
             cache.record(f"How do I renew my {topic}?", f"Renew the {topic} there.")
             cache.record(f"how do i renew my {topic}, please", "As above.")
