@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from semcache.embedders.base import Embedder
     from semcache.verifiers.base import Verifier
 
-DEFAULT_SCORER = "hybrid"
+DEFAULT_SCORER = "learned"
 
 
 @dataclass(frozen=True, slots=True)

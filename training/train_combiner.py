@@ -2,8 +2,9 @@
 
 In: the pairs that `train_verifier.py` held aside (the verifier has not seen them, so its logits are
 as on new pairs) and pairs read for this purpose (`training/data/served_pairs.jsonl.gz`). They are
-split by components of linked texts: one part trains the trees, the other, of real prompts only,
-is the evidence of the calibration. Then both are written into `semcache/decision/`.
+split by components of linked texts: one part trains the combiner, the other, of real prompts only,
+is the evidence of the calibration; so are pairs that were drawn from what the trained combiner
+would serve (``part`` = ``evidence``). Then both are written into `semcache/decision/`.
 
     python training/train_combiner.py ../shared/data            # writes both, prints what they say
     python training/train_combiner.py ../shared/data --measure  # cross-validation only
@@ -26,6 +27,8 @@ import typer
 from calibrate_threshold import components, table
 from rich.console import Console
 from rich.progress import track
+from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GroupKFold
@@ -64,16 +67,20 @@ VETOES = (
 )  # fmt: skip
 # Fixed before any label was looked at; logits, because what matters lies near 1.
 GRID = tuple(round(1 / (1 + float(np.exp(-x))), 6) for x in np.arange(6.0, -0.01, -0.05))
-FLOOR = 0.5
+# Below it the evidence is thin: the pairs that were read for it were drawn from this score up, so
+# that counts at lower thresholds would flatter.
+FLOORS = {"learned": 0.945, "lexical": 0.5}
 SHAPE = {
-    "max_iter": 120,
+    "max_iter": 200,
     "learning_rate": 0.05,
-    "max_leaf_nodes": 6,
+    "max_leaf_nodes": 4,
     "min_samples_leaf": 20,
     "l2_regularization": 5.0,
     "early_stopping": False,
     "random_state": 1,
 }
+
+RIDGE = 0.1  # inverse strength, on features of unit variance
 
 console = Console(stderr=True)
 
@@ -87,6 +94,7 @@ class Labelled:
     label: int
     source: str
     component: str = ""
+    evidence_only: bool = False
     values: dict[str, float] | None = None
     vetoed: bool = False
 
@@ -117,13 +125,17 @@ def main(
         combiner = Combiner.from_json(document)
         evidence = [p for p in pairs if not in_training(p) and p.source in LIKE_TRAFFIC]
         made = calibrate(
-            [(combiner.score(p.values or {}), p.vetoed, p.label == 1) for p in evidence],
+            [
+                (combiner.score(p.values or {}), p.vetoed, p.label == 1)
+                for p in evidence
+                if read_by is not None or not p.evidence_only
+            ],
             scorer=f"{name}-{combiner.revision}",
             encoder=embedder.fingerprint,
             verifier=read_by,
             vetoes=VETOES,
             grid=GRID,
-            floor=FLOOR,
+            floor=FLOORS[name],
             made_from="real pairs read under one rule, held aside (training/train_combiner.py)",
         )
         (out / "calibrations" / f"{name}.json").write_text(made.to_json(), "utf-8")
@@ -146,7 +158,10 @@ def held_aside(data: Path) -> list[Labelled]:
     if READ_PAIRS.exists():
         with gzip.open(READ_PAIRS, "rt", encoding="utf-8") as lines:
             rows = [json.loads(line) for line in lines]
-        pairs += [Labelled(row["a"], row["b"], row["label"], "read") for row in rows]
+        pairs += [
+            Labelled(r["a"], r["b"], r["label"], "read", evidence_only=r["part"] == "evidence")
+            for r in rows
+        ]
     linked = components([Pair(p.a, p.b, p.label == 1, p.component or None) for p in pairs])
     for pair, component in zip(pairs, linked, strict=True):
         pair.component = component
@@ -155,6 +170,8 @@ def held_aside(data: Path) -> list[Labelled]:
 
 def in_training(pair: Labelled) -> bool:
     """Whether a pair trains the trees; of real prompts the rest is evidence."""
+    if pair.evidence_only:
+        return False
     if pair.source not in LIKE_TRAFFIC:
         return True
     digest = hashlib.sha256((SALT + pair.component).encode("utf-8", "surrogatepass")).hexdigest()
@@ -162,9 +179,9 @@ def in_training(pair: Labelled) -> bool:
 
 
 def fill_in(pairs: Sequence[Labelled], embedder: LocalEmbedder, reader: LocalVerifier) -> None:
-    """Compute the features; BM25 by the corpus of each source."""
-    for source in dict.fromkeys(pair.source for pair in pairs):
-        some = [pair for pair in pairs if pair.source == source]
+    """Compute the features; BM25 by the corpus of each source, evidence apart from training."""
+    for source, apart in dict.fromkeys((pair.source, pair.evidence_only) for pair in pairs):
+        some = [p for p in pairs if (p.source, p.evidence_only) == (source, apart)]
         texts = list(dict.fromkeys(text for pair in some for text in (pair.a, pair.b)))
         vectors: dict[str, Any] = {}
         for start in range(0, len(texts), 64):
@@ -189,12 +206,45 @@ def matrix(pairs: Sequence[Labelled], used: Sequence[str]) -> Any:
     return np.array([[(pair.values or {})[name] for name in used] for pair in pairs])
 
 
-def fit(pairs: Sequence[Labelled], used: Sequence[str]) -> HistGradientBoostingClassifier:
+@dataclass(frozen=True)
+class Model:
+    """A line and trees, each giving a logit."""
+
+    weights: Any
+    bias: float
+    trees: HistGradientBoostingClassifier
+
+    def logit(self, rows: Any) -> Any:
+        """Their mean, float64 ``[n]``."""
+        return (rows @ self.weights + self.bias + self.trees.decision_function(rows)) / 2
+
+
+def fit(pairs: Sequence[Labelled], used: Sequence[str]) -> Model:
+    rows, labels = matrix(pairs, used), np.array([float(pair.label) for pair in pairs])
+    importance = np.array([WEIGHT[pair.source] for pair in pairs])
     monotone = [MONOTONE.get(name, 0) for name in used]
-    model = HistGradientBoostingClassifier(monotonic_cst=monotone, **SHAPE)
-    labels = np.array([pair.label for pair in pairs])
-    model.fit(matrix(pairs, used), labels, sample_weight=[WEIGHT[p.source] for p in pairs])
-    return model
+    trees = HistGradientBoostingClassifier(monotonic_cst=monotone, **SHAPE)
+    trees.fit(rows, labels, sample_weight=importance)
+    weights, bias = fit_line(rows, labels, importance, monotone)
+    return Model(weights, bias, trees)
+
+
+def fit_line(rows: Any, labels: Any, importance: Any, monotone: Sequence[int]) -> tuple[Any, float]:
+    """Logistic regression with a ridge, and with weights of a given sign."""
+    mean, scale = rows.mean(0), np.where(rows.std(0) > 0, rows.std(0), 1.0)
+    scaled = np.hstack([(rows - mean) / scale, np.ones((len(rows), 1))])
+    bounds = [{1: (0, None), -1: (None, 0), 0: (None, None)}[sign] for sign in (*monotone, 0)]
+
+    def loss(weights: Any) -> tuple[float, Any]:
+        logits = scaled @ weights
+        each = np.logaddexp(0, logits) - labels * logits
+        slope = scaled.T @ (importance * (expit(logits) - labels))
+        ridge = np.append(weights[:-1], 0.0) / RIDGE
+        return float(importance @ each + ridge @ weights / 2), slope + ridge
+
+    found = minimize(loss, np.zeros(scaled.shape[1]), jac=True, bounds=bounds, method="L-BFGS-B")
+    weights = found.x[:-1] / scale
+    return weights, float(found.x[-1] - weights @ mean)
 
 
 def cross_validate(pairs: Sequence[Labelled], seed: int) -> None:
@@ -208,7 +258,7 @@ def cross_validate(pairs: Sequence[Labelled], seed: int) -> None:
         for train, test in folds:
             model = fit([pairs[i] for i in train], used)
             rows = matrix([pairs[i] for i in test], used)
-            scores[name][test] = model.predict_proba(rows)[:, 1]
+            scores[name][test] = model.logit(rows)
     for source in WEIGHT:
         here = np.array([pair.source == source for pair in pairs])
         if not here.any():
@@ -223,34 +273,28 @@ def cross_validate(pairs: Sequence[Labelled], seed: int) -> None:
             console.print(f"{source:20} {name:9} n {here.sum():5} AP {ap:.3f} R {shown}")
 
 
-def to_json(
-    model: HistGradientBoostingClassifier, used: Sequence[str], verifier: str | None
-) -> str:
-    """The trees as a document for ``Combiner.from_json``, with unused features left out."""
-    trees = [predictors[0].nodes for predictors in model._predictors]
-    inner = (node for tree in trees for node in tree if not node["is_leaf"])
-    split = sorted({int(node["feature_idx"]) for node in inner})
-    place = {feature: i for i, feature in enumerate(split)}
-    written = [
+def to_json(model: Model, used: Sequence[str], verifier: str | None) -> str:
+    """The model as a document for ``Combiner.from_json``: half of each, so that a sum is a mean."""
+    trees = [
         {
-            "feature": [-1 if n["is_leaf"] else place[int(n["feature_idx"])] for n in tree],
+            "feature": [-1 if n["is_leaf"] else int(n["feature_idx"]) for n in tree],
             "threshold": [0.0 if n["is_leaf"] else float(n["num_threshold"]) for n in tree],
             "left": [int(n["left"]) for n in tree],
             "right": [int(n["right"]) for n in tree],
-            "value": [round(float(n["value"]), 6) if n["is_leaf"] else 0.0 for n in tree],
+            "value": [round(float(n["value"]) / 2, 6) if n["is_leaf"] else 0.0 for n in tree],
         }
-        for tree in trees
+        for tree in (predictors[0].nodes for predictors in model.trees._predictors)
     ]
     return json.dumps(
         {
             "format": FORMAT,
             "verifier": verifier,
             "made_from": "training/train_combiner.py: pairs that the verifier was not trained on",
-            "features": [used[feature] for feature in split],
-            "start": float(model._baseline_prediction[0][0]),
-            "trees": written,
+            "features": list(used),
+            "start": (model.bias + float(model.trees._baseline_prediction[0][0])) / 2,
+            "weights": [round(float(weight) / 2, 8) for weight in model.weights],
+            "trees": trees,
         },
-        indent=None,
         separators=(",", ":"),
     )
 

@@ -1,8 +1,9 @@
-"""The combiner: the features of a pair to one score in [0, 1], by a sum of small decision trees.
+"""The combiner: the features of a pair to one score in [0, 1], by a line and small decision trees.
 
-Gradient-boosted trees (Friedman, "Greedy function approximation", Annals of Statistics 29, 2001),
-trained by ``training/train_combiner.py`` and written as JSON; here they are only walked, in plain
-Python. The score never falls when the cosine or the verifier's logit rises (monotone constraints),
+The mean of two logits: that of a logistic regression, which is steady where pairs are rare, and that
+of gradient-boosted trees (Friedman, "Greedy function approximation", Annals of Statistics 29, 2001),
+which know that a feature may mean one thing here and another there. Both are trained by
+``training/train_combiner.py`` and written as JSON; here they are only computed, in plain Python. The score never falls when the cosine or the verifier's logit rises (monotone constraints),
 so a better match is never the reason for a miss, and it is a score and no promise: what it is worth
 in wrong serves, a calibration says.
 """
@@ -21,6 +22,7 @@ from typing import Any
 from semcache.errors import CalibrationError
 
 FORMAT = 1
+MOST_LOGIT = 30.0  # beyond it a float is 0 or 1 anyway
 MONOTONE = {"cosine": 1, "verifier": 1, "differences": -1}
 """Features with which the score only rises (1) or only falls (-1)."""
 
@@ -49,7 +51,8 @@ class Combiner:
     """A trained combiner.
 
     Attributes:
-        features: their names, in the order in which the trees count them.
+        features: their names, in the order in which weights and trees count them.
+        weights: of the line, one a feature.
         verifier: fingerprint of the verifier whose logits it was trained on; ``None``: of none.
         revision: of its contents, 12 hex digits. Scores of two revisions are not comparable.
         made_from: what it was trained on, for people.
@@ -57,6 +60,7 @@ class Combiner:
 
     features: tuple[str, ...]
     start: float
+    weights: tuple[float, ...]
     trees: tuple[Tree, ...]
     verifier: str | None
     revision: str
@@ -65,7 +69,9 @@ class Combiner:
     def score(self, values: Mapping[str, float]) -> float:
         """The score of a pair with these features, in [0, 1]. ``KeyError`` where one is missing."""
         row = [values[name] for name in self.features]
-        return 1.0 / (1.0 + math.exp(-(self.start + sum(tree(row) for tree in self.trees))))
+        line = sum(weight * value for weight, value in zip(self.weights, row, strict=True))
+        logit = self.start + line + sum(tree(row) for tree in self.trees)
+        return 1.0 / (1.0 + math.exp(-max(-MOST_LOGIT, min(MOST_LOGIT, logit))))
 
     @classmethod
     def from_json(cls, document: str) -> Combiner:
@@ -84,6 +90,7 @@ class Combiner:
             made = cls(
                 features=tuple(map(str, values["features"])),
                 start=float(values["start"]),
+                weights=tuple(map(float, values["weights"])),
                 trees=tuple(_tree(tree) for tree in values["trees"]),
                 verifier=None if values["verifier"] is None else str(values["verifier"]),
                 revision=hashlib.sha256(document.encode()).hexdigest()[:12],
@@ -110,6 +117,10 @@ def _tree(values: Mapping[str, Any]) -> Tree:
 
 def _check(made: Combiner) -> None:
     """Trees that end, and speak of features that are there."""
+    if len(made.weights) != len(made.features):
+        raise CalibrationError("a combiner with more or fewer weights than features")
+    if not all(map(math.isfinite, (made.start, *made.weights))):
+        raise CalibrationError("a combiner with numbers that are none")
     for tree in made.trees:
         size = len(tree.feature)
         lengths = {len(tree.threshold), len(tree.left), len(tree.right), len(tree.value)}

@@ -26,6 +26,7 @@ DOCUMENT = {
     "made_from": "a test",
     "features": ["verifier"],
     "start": 0.0,
+    "weights": [0.0],
     "trees": [
         {
             "feature": [0, -1, -1],
@@ -120,6 +121,8 @@ def test_scores_of_another_revision_do_not_pass() -> None:
         {"trees": [DOCUMENT["trees"][0] | {"right": [9, 0, 0]}]},  # type: ignore[index]
         {"trees": [DOCUMENT["trees"][0] | {"value": [1.0]}]},  # type: ignore[index]
         {"features": []},
+        {"weights": []},
+        {"weights": [float("inf")]},
         {"start": "much"},
     ],
 )
