@@ -1,11 +1,13 @@
 """The combiner: the features of a pair to one score in [0, 1], by a line and small decision trees.
 
-The mean of two logits: that of a logistic regression, which is steady where pairs are rare, and that
-of gradient-boosted trees (Friedman, "Greedy function approximation", Annals of Statistics 29, 2001),
-which know that a feature may mean one thing here and another there. Both are trained by
-``training/train_combiner.py`` and written as JSON; here they are only computed, in plain Python. The score never falls when the cosine or the verifier's logit rises (monotone constraints),
-so a better match is never the reason for a miss, and it is a score and no promise: what it is worth
-in wrong serves, a calibration says.
+The mean of two logits: that of a logistic regression, which is steady where pairs are rare, and
+that of gradient-boosted trees (Friedman, "Greedy function approximation", Annals of Statistics 29,
+2001), which know that a feature may mean one thing here and another there. Both are trained by
+``training/train_combiner.py`` and written as JSON; here they are only computed, in plain Python.
+
+The score never falls when the cosine or the verifier's logit rises, so a better match is never the
+reason for a miss. It is a score and no promise: what it is worth in wrong serves, a calibration
+says.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from semcache.candidates import Found, SearchResult
 from semcache.decision.calibration import Calibration
-from semcache.decision.scorers import Score, Scorer
+from semcache.decision.scorers import Score, Scorer, known_cosine
 from semcache.decision.terms import terms
 from semcache.decision.vetoes import ALL, Veto, vetoes
 from semcache.errors import ModelMismatch
@@ -91,21 +91,22 @@ def decide(
         ),
         key=lambda one: -one[1],
     )
+    # What a veto refuses is not given to the verifier: the veto of the nearest says why not.
+    nearest = max(result.candidates, key=known_cosine) if scorer.verifier and ranked else None
     judged: list[Judged] = []
     served: Judged | None = None
-    refused = False
+    refused: Judged | None = None
     for found, value, score in ranked:
         serving = threshold is not None and value >= threshold and served is None
-        # What a veto refused was not given to the verifier: the nearest of these shows why.
-        unread = scorer.verifier is not None and found.logit is None and not judged
         # Aligning two texts is what takes time, so it is done only where it can matter.
         against: tuple[Veto, ...] = ()
-        if serving or thorough or unread:
+        if serving or thorough or found is nearest:
             against = vetoes(query, found.entry.query, asked)
         probability = 0.0 if against else calibration.probability(value)
         one = Judged(found, value, probability, score.features, against)
         judged.append(one)
-        refused = refused or (bool(against) and (serving or unread) and threshold is not None)
+        if against and refused is None and (serving or found is nearest):
+            refused = one
         if serving and not against:
             served = one
     if served is not None and threshold is not None:
@@ -116,9 +117,12 @@ def decide(
         reason = f"calibration has no support with the veto {missing[0]} switched off"
     elif threshold is None:
         reason = f"calibration has no support for max_wrong={max_wrong:g}"
+    elif refused is not None:
+        reason = f"refused: {refused.vetoes[0].name} differs ({refused.vetoes[0].detail})"
     else:
-        reason = _refusal(judged, threshold)
-    return Verdict(served, tuple(judged), threshold, scorer.name, reason, refused)
+        reason = _short_of(judged[0], threshold)
+    blocked = served is None and refused is not None and threshold is not None
+    return Verdict(served, tuple(judged), threshold, scorer.name, reason, blocked)
 
 
 def to_verify(
@@ -167,23 +171,14 @@ def _value(found: Found, score: Score) -> float:
     return -math.inf if math.isnan(score.value) or found.cosine is None else score.value
 
 
-def _refusal(judged: list[Judged], threshold: float) -> str:
-    best = judged[0]
-    if best.score == -math.inf and math.isnan(best.features.get("cosine", math.nan)):
+def _short_of(best: Judged, threshold: float) -> str:
+    """Why the best candidate is not served, although no veto speaks against it."""
+    if best.score > -math.inf:
+        doubt = best.features.get("verifier")
+        said = "" if doubt is None else f" (verifier {doubt:+.1f})"
+        return f"below threshold {_short(best.score)} < {_short(threshold)}{said}"
+    if "cosine" not in best.features:
         return "no candidate with a vector"
-    if best.score == -math.inf:
-        return _unread(best)
-    if best.score >= threshold and best.vetoes:
-        return f"refused: {best.vetoes[0].name} differs ({best.vetoes[0].detail})"
-    doubt = best.features.get("verifier")
-    said = "" if doubt is None else f" (verifier {doubt:+.1f})"
-    return f"below threshold {_short(best.score)} < {_short(threshold)}{said}"
-
-
-def _unread(best: Judged) -> str:
-    """Why the nearest was not given to the verifier."""
-    if best.vetoes:
-        return f"refused: {best.vetoes[0].name} differs ({best.vetoes[0].detail})"
     return f"not near enough (cosine {_short(best.features['cosine'])}), or not verified"
 
 
