@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from semcache.cli.options import Json, MaxWrong
+from semcache.judging import DEFAULT_SCORER
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -21,7 +22,9 @@ def eval_pairs(
         list[Path] | None,
         typer.Argument(help="Files with a, b, label: .jsonl, .csv, also .gz.", show_default=False),
     ] = None,
-    scorer: Annotated[str, typer.Option(help="learned, lexical, hybrid or cosine.")] = "hybrid",
+    scorer: Annotated[
+        str, typer.Option(help="learned, lexical, hybrid or cosine.")
+    ] = DEFAULT_SCORER,
     max_wrong: MaxWrong = None,
     calibration: Annotated[
         Path | None,

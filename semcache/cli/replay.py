@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semcache.cli.options import Json, MaxWrong
+from semcache.judging import DEFAULT_SCORER
 
 if TYPE_CHECKING:
     from semcache.replay import Replayed
@@ -23,7 +24,7 @@ def replay(
         str | None,
         typer.Option(metavar="FIELD", help="The field that says which prompts share an answer."),
     ] = None,
-    scorer: Annotated[str, typer.Option(help="How candidates are judged.")] = "hybrid",
+    scorer: Annotated[str, typer.Option(help="How candidates are judged.")] = DEFAULT_SCORER,
     max_wrong: MaxWrong = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N prompts.")] = None,
     url: Annotated[
