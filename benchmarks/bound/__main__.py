@@ -42,7 +42,7 @@ def main(
     stream: Annotated[
         list[str] | None, typer.Option(help="Names of streams.", show_default=", ".join(STREAMS))
     ] = None,
-    runs: Annotated[int, typer.Option(min=10, help="Draws and splits.")] = 300,
+    runs: Annotated[int, typer.Option(min=10, help="Draws and splits.")] = 800,
     orders: Annotated[int, typer.Option(min=2, help="Orders a stream.")] = 60,
     limit: Annotated[int, typer.Option(min=50, help="Prompts a stream, whole groups.")] = 1000,
     most_pairs: Annotated[int, typer.Option(min=100, help="Pairs of the pool.")] = 4000,

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from semcache.candidates import CorpusStats, Found
-from semcache.cli.scoring import usual_vetoes
 from semcache.decision.builtin import scorer_named
+from semcache.decision.calibration import shipped
 from semcache.decision.terms import terms
 from semcache.decision.vetoes import ALL, vetoes
 from semcache.entry import Entry
@@ -93,7 +93,8 @@ class Known:
     """The models, the cache of what they said, and what it makes of pairs.
 
     Raises:
-        ModelMismatch: the learned scorer was trained with another verifier.
+        ModelMismatch: the learned scorer was trained with another verifier, or the calibration
+            that ships belongs to another revision of it.
     """
 
     def __init__(self, embedder: Embedder, verifier: Verifier, cache: Cache, tell: Tell) -> None:
@@ -105,7 +106,9 @@ class Known:
                 f"the learned scorer needs the verifier {needed!r}, and {verifier.fingerprint!r} "
                 "is installed; its scores would mean nothing (--verifier FOLDER names another)"
             )
-        self.vetoes = {name: usual_vetoes(scorer.name) for name, scorer in self.scorers.items()}
+        self.vetoes = {
+            name: frozenset(shipped(scorer.name).vetoes) for name, scorer in self.scorers.items()
+        }
         self.verified = 0
 
     def vectors(self, texts: Sequence[str], what: str) -> Vectors:

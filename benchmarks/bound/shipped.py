@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.bound.control import NEVER
 from semcache.decision.binomial import binomial_lower, binomial_upper
 from semcache.decision.calibration import shipped
-from semcache.errors import SemcacheError
 
 if TYPE_CHECKING:
     from benchmarks.bound.exchangeable import Pool
@@ -43,10 +42,7 @@ def shipped_thresholds(known: Known, bounds: Sequence[float]) -> dict[tuple[str,
     """By the scorer's short name and the bound; those without support are left out."""
     found: dict[tuple[str, float], float] = {}
     for name, scorer in known.scorers.items():
-        try:
-            evidence = shipped(scorer.name)
-        except SemcacheError:
-            continue
+        evidence = shipped(scorer.name)
         for bound in bounds:
             at = evidence.threshold(bound)
             if at is not None:

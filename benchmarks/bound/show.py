@@ -135,8 +135,8 @@ def _pairs(results: Results) -> Table:
         "it beyond Monte Carlo error. "
         "The last column has sampling noise of its own and no promise. Served: of the true "
         "duplicates of the other half (of the pool, with twice the labels). Later: served, and "
-        "(exceeds, drawn), if testing began where three wrong ones pass. Fixed: what the best "
-        "threshold, chosen on that half with its labels known, would serve.",
+        "(exceeds, drawn), if testing began where up to three wrong ones pass. Fixed: what the "
+        "best threshold, chosen on that half with its labels known, would serve.",
         ("bound", "scorer"),
         ("supported", *READINGS, "wrong", "served", "later", "fixed"),
     )
@@ -209,7 +209,7 @@ def _wrongly(results: Results) -> Table:
     most = max((one.bound for one in results.streams), default=0.0)
     shown: set[tuple[str, str, str]] = set()
     for one in results.streams:
-        if one.bound != most or one.way not in SCORERS or one.labels == "first half":
+        if one.bound != most or one.way not in SCORERS or one.labels not in ("shipped", "pairs"):
             continue
         for text, other, times in one.examples:
             if (one.way, text, other) not in shown:
@@ -347,7 +347,7 @@ def _draw_pairs(axes: Any, results: Sequence[Held]) -> None:
     axes.set_xlabel("max_wrong")
     axes.set_ylabel("% of runs whose wrong share exceeds it")
     axes.set_title("Exchangeable pairs\n● drawn singly (promised)  ◆ by component  × other half")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
 def _draw_streams(axes: Any, results: Sequence[Replayed]) -> None:
@@ -370,7 +370,7 @@ def _draw_streams(axes: Any, results: Sequence[Replayed]) -> None:
     axes.set_ylim(0, 80)
     axes.set_title(
         f"Streams at {bound:.0%}: calibrated on ● own first half, ◐ pairs\n"
-        "(hollow: cosine's best threshold, labels known)"
+        "(hollow: each one's best threshold, labels known)"
     )
     for place, name in enumerate(streams):
         axes.plot([], [], MARKS[place % len(MARKS)], color="black", label=name)

@@ -17,7 +17,7 @@ An order is another sequence of the same prompts: "exceeds" says how much the or
 how much other prompts would. One pair of look-alikes that is served wrongly is so in nearly every
 order; these are listed, for some are wrong labels.
 
-Cosine's best fixed threshold is found on the same orders with the labels known: an oracle.
+Each scorer's best fixed threshold is found on the same orders with the labels known: an oracle.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.bound.control import NEVER, Share, chosen_threshold, share_of
-from benchmarks.bound.known import COSINE, Asked, Known
+from benchmarks.bound.known import COSINE, LEAST_LEARNED, Asked, Known
 from benchmarks.bound.vcache import PerEntry
 from semcache.decision.binomial import binomial_lower
 from semcache.evaluate import corpus_of
@@ -43,13 +43,10 @@ if TYPE_CHECKING:
 
 KEPT, ASKED = 8, 4
 NEAR_COSINE = 0.6
-# Only candidates that could score this much with the learned scorer are read by the verifier, so
-# no threshold of it below this is tried here.
-STREAM_LEAST = 0.9
 # The rule of vCache keeps a likelihood for every entry of every order.
 VCACHE_ORDERS = 10
 ORACLE_ORDERS = 20
-ORACLE_GRID = np.round(np.arange(0.60, 1.0001, 0.01), 2)
+ORACLE_LEVELS = 40
 MOST_EXAMPLES = 5
 VCACHE = "vCache's rule"
 
@@ -144,7 +141,7 @@ def prepare(name: str, texts: Sequence[str], groups: Sequence[str], known: Known
     # A pair is scored once, whichever of the two is asked: the two directions hardly differ.
     pairs = sorted({(min(i, j), max(i, j)) for i, row in enumerate(near) for j in row if j >= 0})
     asked = [Asked(texts[i], texts[j], float(likeness[i, j])) for i, j in pairs]
-    scored = known.scores(asked, corpus_of(texts), name, STREAM_LEAST)
+    scored = known.scores(asked, corpus_of(texts), name, LEAST_LEARNED)
     place = {pair: k for k, pair in enumerate(pairs)}
     scores = {}
     for scorer, values in scored.items():
@@ -251,19 +248,23 @@ def replay_vcache(stream: Stream, orders: Ints, delta: float, seed: int) -> Coun
     return Counted(np.full(len(orders), orders.shape[1]), served, wrong, repeats)
 
 
-def oracle(stream: Stream, orders: Ints, bounds: Sequence[float]) -> list[float]:
-    """For each bound, cosine's loosest fixed threshold whose wrong serves are within it."""
+def oracle(
+    stream: Stream, scores: Floats, orders: Ints, bounds: Sequence[float], least: float
+) -> list[float]:
+    """For each bound, the loosest fixed threshold whose wrong serves are within it."""
+    finite = scores[(scores > -math.inf) & (scores >= least)]
+    if not finite.size:
+        return [NEVER] * len(bounds)
+    levels = np.unique(np.quantile(finite, np.linspace(0, 1, ORACLE_LEVELS)))
     some = orders[:ORACLE_ORDERS]
-    many = np.repeat(some, len(ORACLE_GRID), axis=0)
-    grid = np.tile(ORACLE_GRID, len(some))
-    counted = replay(stream, stream.scores[COSINE], many, grid)
+    many = np.repeat(some, len(levels), axis=0)
+    grid = np.tile(levels, len(some))
+    counted = replay(stream, scores, many, grid)
     rates = [
-        counted.wrong[grid == at].sum() / max(1, counted.served[grid == at].sum())
-        for at in ORACLE_GRID
+        counted.wrong[grid == at].sum() / max(1, counted.served[grid == at].sum()) for at in levels
     ]
     fine = [
-        [at for at, rate in zip(ORACLE_GRID, rates, strict=True) if rate <= bound]
-        for bound in bounds
+        [at for at, rate in zip(levels, rates, strict=True) if rate <= bound] for bound in bounds
     ]
     return [float(within[0]) if within else NEVER for within in fine]
 
@@ -283,13 +284,17 @@ def replayed(
     orders = orders_of(stream, runs, seed)
     found: list[Replayed] = []
     half = orders.shape[1] // 2
-    for bound, best in zip(bounds, oracle(stream, orders, bounds), strict=True):
-        counted = replay(stream, stream.scores[COSINE], orders, np.full(runs, best))
-        found.append(_result(stream, COSINE, "oracle", bound, best, counted))
+    lowest = {name: LEAST_LEARNED if name == "learned" else -math.inf for name in stream.scores}
+    best = {
+        name: oracle(stream, scores, orders, bounds, lowest[name])
+        for name, scores in stream.scores.items()
+    }
+    for place, bound in enumerate(bounds):
         for name, scores in stream.scores.items():
-            least = STREAM_LEAST if name == "learned" else -math.inf
-            for labels, thresholds in given.items():
-                at = max(thresholds.get((name, bound), NEVER), least)
+            least = lowest[name]
+            ways = {labels: at.get((name, bound), NEVER) for labels, at in given.items()}
+            for labels, at in {"oracle": best[name][place], **ways}.items():
+                at = max(at, least)
                 if at == NEVER:
                     continue
                 counted = replay(stream, scores, orders, np.full(runs, at))
