@@ -76,7 +76,7 @@ def test_demo_data() -> None:
 
 @pytest.fixture
 def stream(tmp_path: Path) -> Path:
-    rows = [("Hi", "a"), ("Hi", "a"), ("hi  there", "b"), ("hi there", "b"), ("Hi", "c")]
+    rows = [("Hi", "a"), ("Hi", "a"), ("Good  bye", "b"), ("Good bye", "b"), ("Hi", "c")]
     file = tmp_path / "stream.jsonl.gz"
     with gzip.open(file, "wt") as out:
         for text, group in rows:

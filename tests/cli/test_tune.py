@@ -20,6 +20,8 @@ THINGS = ("password", "invoice", "router", "calendar", "passport", "laptop", "pr
 PLACES = ("Oslo", "Rome", "Lima", "Cairo", "Delhi", "Perth", "Quito", "Sofia", "Tunis", "Vienna")
 
 Row = tuple[str, str, int]
+# Its scores depend on nothing that is trained, so that a test can tell what they must be.
+HYBRID = ("--scorer", "hybrid")
 
 
 def made_up() -> Iterator[Row]:
@@ -87,7 +89,9 @@ def test_the_same_labels_give_the_same_calibration(cli: Cli, tmp_path: Path, pai
 def test_too_few_labels_are_refused_with_what_it_takes(
     cli: Cli, tmp_path: Path, pairs: Path
 ) -> None:
-    ran = cli("tune", pairs, "--out", "mine.json", "--html", "report.html", "--json", status=3)
+    ran = cli(
+        "tune", *HYBRID, pairs, "--out", "mine.json", "--html", "report.html", "--json", status=3
+    )
     assert "it takes 299 served pairs without a wrong one" in ran.err
     assert "semcache label" in ran.err
     assert ran.err.count("\n") == 1
@@ -100,29 +104,31 @@ def test_too_few_labels_are_refused_with_what_it_takes(
     assert "it takes 299" in (tmp_path / "report.html").read_text()
     # What it offers instead is supported.
     (offered,) = re.findall(r"--max-wrong ([0-9.]+)", ran.err)
-    assert cli("tune", pairs, "--max-wrong", offered, "--json").json["supported"]
+    assert cli("tune", *HYBRID, pairs, "--max-wrong", offered, "--json").json["supported"]
 
 
 def test_labels_of_one_kind_are_refused(cli: Cli, tmp_path: Path) -> None:
     file = write(tmp_path / "ones.jsonl", [row for row in made_up() if row[2]])
-    assert "both labels" in cli("tune", file, status=3).err
+    assert "both labels" in cli("tune", *HYBRID, file, status=3).err
 
 
 def test_a_prior_costs_evidence(cli: Cli, pairs: Path) -> None:
     bounds = [
-        cli("tune", pairs, "--max-wrong", "0.9", *prior, "--json").json["upper"]
+        cli("tune", *HYBRID, pairs, "--max-wrong", "0.9", *prior, "--json").json["upper"]
         for prior in ((), ("--prior", "0.1"))
     ]
     assert bounds[0] < bounds[1]
-    assert "prior" in cli("tune", pairs, "--prior", "1.5", status=1).err
-    cli("tune", pairs, "--prior", "0.5", "--prior-from", pairs, status=2)
+    assert "prior" in cli("tune", *HYBRID, pairs, "--prior", "1.5", status=1).err
+    cli("tune", *HYBRID, pairs, "--prior", "0.5", "--prior-from", pairs, status=2)
 
 
 def test_a_prior_from_traffic_is_a_cautious_one(cli: Cli, tmp_path: Path, pairs: Path) -> None:
     rare = [row for i, row in enumerate(made_up()) if not row[2] or i % 8 == 0]
     lines = [json.dumps({"a": a, "b": b}) + "\n" for a, b, _ in rare]
     (tmp_path / "traffic.jsonl").write_text("".join(lines))
-    said = cli("tune", pairs, "--prior-from", "traffic.jsonl", "--max-wrong", "0.9", "--json").json
+    said = cli(
+        "tune", *HYBRID, pairs, "--prior-from", "traffic.jsonl", "--max-wrong", "0.9", "--json"
+    ).json
     assert said["pairs"] == 160
     assert 0 < said["prior"] < 0.5
 
@@ -130,7 +136,7 @@ def test_a_prior_from_traffic_is_a_cautious_one(cli: Cli, tmp_path: Path, pairs:
 def test_the_report_is_one_file_and_hurts_nobody(cli: Cli, tmp_path: Path) -> None:
     rows = [*made_up(), ("<script>alert(1)</script>?", "<script>alert(1)</script>!", 0)]
     file = write(tmp_path / "pairs.jsonl", rows, source="a <b> & [bold]c")
-    ran = cli("tune", file, "--max-wrong", "0.2", "--html", "r.html", "--png", "r.png")
+    ran = cli("tune", *HYBRID, file, "--max-wrong", "0.2", "--html", "r.html", "--png", "r.png")
     assert "Worst false matches" in ran.out
     assert "Best missed matches" in ran.out
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
@@ -150,7 +156,7 @@ def test_files_are_read_together_and_the_last_label_counts(cli: Cli, tmp_path: P
         a, b, label = next(made_up())
         rows.writerow((b, a, 1 - label))
         rows.writerow(("Is it new?", "What is that?", 0))
-    said = cli("tune", first, second, "--max-wrong", "0.5", "--json").json
+    said = cli("tune", *HYBRID, first, second, "--max-wrong", "0.5", "--json").json
     assert (said["pairs"], said["positives"]) == (161, 79)
     assert {source["name"] for source in said["sources"]} <= {"one.jsonl", "two.csv"}
 
@@ -160,25 +166,27 @@ def test_labels_near_the_threshold_are_shown_and_are_no_evidence(cli: Cli, tmp_p
     write(tmp_path / "sampled.jsonl", rows[:120])
     picked = {"how": "near", "scorer": "hybrid", "least": 0.8}
     write(tmp_path / "near.jsonl", rows[120:], picked=picked)
-    said = cli("tune", "sampled.jsonl", "near.jsonl", "--max-wrong", "0.5", "--json").json
+    said = cli("tune", *HYBRID, "sampled.jsonl", "near.jsonl", "--max-wrong", "0.5", "--json").json
     assert said["pairs"] == 160
     assert said["evidence"] == 120
 
 
 def test_a_part_to_choose_on_is_no_evidence(cli: Cli, pairs: Path) -> None:
-    said = cli("tune", pairs, "--choose-on", "0.4", "--max-wrong", "0.3", "--json").json
+    said = cli("tune", *HYBRID, pairs, "--choose-on", "0.4", "--max-wrong", "0.3", "--json").json
     assert said["choosing"] > 0 < said["evidence"]
     assert said["choosing"] + said["evidence"] == 160
     assert said["start"] >= said["floor"]
-    assert "prior" in cli("tune", pairs, "--choose-on", "0.4", "--prior", "0.2", status=1).err
+    assert (
+        "prior" in cli("tune", *HYBRID, pairs, "--choose-on", "0.4", "--prior", "0.2", status=1).err
+    )
 
 
 def test_a_veto_can_be_switched_off(cli: Cli, tmp_path: Path, pairs: Path) -> None:
-    said = cli("tune", pairs, "--max-wrong", "0.6", "--without-veto", "content", "--out", "m.json",
+    said = cli("tune", *HYBRID, pairs, "--max-wrong", "0.6", "--without-veto", "content", "--out", "m.json",
                "--json").json  # fmt: skip
     assert "content" not in {veto["name"] for veto in said["vetoes"]}
     assert "content" not in Calibration.from_file(tmp_path / "m.json").vetoes
-    assert "content" in cli("tune", pairs, "--without-veto", "contents", status=1).err
+    assert "content" in cli("tune", *HYBRID, pairs, "--without-veto", "contents", status=1).err
 
 
 def test_without_matplotlib_it_says_so_at_once(cli: Cli, tmp_path: Path, pairs: Path) -> None:
@@ -188,6 +196,12 @@ def test_without_matplotlib_it_says_so_at_once(cli: Cli, tmp_path: Path, pairs: 
         f"import sys; sys.path.insert(0, {str(tmp_path / 'hidden')!r})"
     )
     repository = Path(__file__).resolve().parents[2]
-    ran = cli("tune", pairs, "--png", "r.png", status=1,
+    ran = cli("tune", *HYBRID, pairs, "--png", "r.png", status=1,
               PYTHONPATH=f"{tmp_path / 'hidden'}:{repository}")  # fmt: skip
     assert 'pip install "semcache[tune]"' in ran.err
+
+
+def test_by_default_the_learned_scorer_is_tuned_with_its_verifier(cli: Cli, pairs: Path) -> None:
+    said = cli("tune", pairs, "--max-wrong", "0.9", "--json", "--out", "mine.json").json
+    assert said["scorer"].startswith("learned-")
+    assert said["verifier"] is not None

@@ -62,11 +62,10 @@ LOOK_ALIKES = [
         "rolling my 401k over into an IRA, how",
         "How do I roll over my IRA to a 401k?",
     ),
-    pytest.param(
+    (
         "What is the quickest way to drive from Leeds to Bath?",
         "fastest route by car from Leeds to Bath",
         "What is the quickest way to drive from Bath to Leeds?",
-        marks=pytest.mark.xfail(reason="exchanged roles are its weakest kind: see the model card"),
     ),
     (
         "Can I take ibuprofen with food?",
