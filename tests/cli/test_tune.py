@@ -182,8 +182,8 @@ def test_a_part_to_choose_on_is_no_evidence(cli: Cli, pairs: Path) -> None:
 
 
 def test_a_veto_can_be_switched_off(cli: Cli, tmp_path: Path, pairs: Path) -> None:
-    said = cli("tune", *HYBRID, pairs, "--max-wrong", "0.6", "--without-veto", "content", "--out", "m.json",
-               "--json").json  # fmt: skip
+    options = ("--max-wrong", "0.6", "--without-veto", "content", "--out", "m.json", "--json")
+    said = cli("tune", *HYBRID, pairs, *options).json
     assert "content" not in {veto["name"] for veto in said["vetoes"]}
     assert "content" not in Calibration.from_file(tmp_path / "m.json").vetoes
     assert "content" in cli("tune", *HYBRID, pairs, "--without-veto", "contents", status=1).err
