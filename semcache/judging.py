@@ -54,6 +54,7 @@ def choose(
     """
     from semcache.decision.builtin import scorer_named
     from semcache.decision.calibration import Calibration, shipped
+    from semcache.decision.learned import LearnedScorer
 
     if isinstance(calibration, str | Path):
         calibration = Calibration.from_file(calibration)
@@ -64,7 +65,10 @@ def choose(
     if scorer == "learned" and reader is None and calibration is None:
         scorer = "hybrid"
     judge = scorer_named(scorer) if isinstance(scorer, str) else scorer
-    evidence = calibration or shipped(judge.name)
+    if scorer == "learned" and reader is not None:
+        judge = LearnedScorer(read_by=reader.fingerprint)
+    # Of a scorer with another verifier nothing is known: the shipped evidence will say so below.
+    evidence = calibration or shipped(LearnedScorer().name if scorer == "learned" else judge.name)
     if judge.verifier is None:
         reader = None
     if encoder is None:
@@ -127,9 +131,7 @@ def _verifier(verifier: Verifier | str | None, strict: bool) -> Verifier | None:
     if not isinstance(verifier, str):
         return verifier
     if verifier != "local":
-        from semcache.verifiers.sentence_transformers import CrossEncoderVerifier
-
-        return CrossEncoderVerifier(verifier)
+        return verifier_named(verifier)
     if missing_for_local():
         return None  # the embedder said so
     from semcache.verifiers.local import LocalVerifier
@@ -141,6 +143,21 @@ def _verifier(verifier: Verifier | str | None, strict: bool) -> Verifier | None:
             raise
         log.warning("no verifier, so the hybrid scorer judges: %s", error)
         return None
+
+
+def verifier_named(name: str) -> Verifier:
+    """A verifier by its folder (``training/export_verifier.py``), or a ``CrossEncoder`` by name.
+
+    Raises:
+        ConfigurationError: there is none of that name, or sentence-transformers is not installed.
+    """
+    if (Path(name) / "verifier.json").is_file():
+        from semcache.verifiers.local import LocalVerifier
+
+        return LocalVerifier(name)
+    from semcache.verifiers.sentence_transformers import CrossEncoderVerifier
+
+    return CrossEncoderVerifier(name)
 
 
 def missing_for_local() -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from semcache.cli.options import Json, MaxWrong
+from semcache.cli.scoring import VerifierName
 from semcache.judging import DEFAULT_SCORER
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def eval_pairs(
         typer.Option(metavar="FILE", help="Of semcache tune, in place of the one that ships."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pairs a file.")] = None,
+    verifier: VerifierName = None,
     embedder_path: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Another ONNX encoder: a folder or an .onnx file."),
@@ -66,8 +68,8 @@ def eval_pairs(
     from semcache.decision.calibration import Calibration, shipped
     from semcache.evaluate import evaluate, read_pairs
 
-    using = models(scorer, None, embedder_path)
-    judge, embedder, verifier = using.scorer, using.embedder, using.verifier
+    using = models(scorer, None, embedder_path, verifier)
+    judge, embedder, reader = using.scorer, using.embedder, using.verifier
     evidence = shipped(judge.name) if calibration is None else Calibration.from_file(calibration)
     # All files are read before the first is measured: a bad line is reported at once.
     files = {path: read_pairs(path, limit) for path in pairs}
@@ -91,8 +93,8 @@ def eval_pairs(
             def verify(
                 some: Sequence[tuple[str, str]], task: TaskID = task, name: str = path.name
             ) -> list[float]:
-                assert verifier is not None
-                logits = in_batches(verifier.score, some, bar, task, f"{name}: verifying")
+                assert reader is not None
+                logits = in_batches(reader.score, some, bar, task, f"{name}: verifying")
                 return cast("list[float]", logits.tolist())
 
             def judged(
@@ -109,7 +111,7 @@ def eval_pairs(
                     calibration=evidence,
                     max_wrong=bound,
                     clock=perf_counter,
-                    verify=None if verifier is None else verify,
+                    verify=None if reader is None else verify,
                     advance=judged,
                 )
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from semcache.cli.options import URL, Json, MaxWrong, Url
-from semcache.cli.scoring import SCORER, EmbedderPath, ScorerName
+from semcache.cli.scoring import SCORER, EmbedderPath, ScorerName, VerifierName
 from semcache.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def label(
         bool, typer.Option("--again", help="Also ask about pairs that have a label in their file.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask about at most N pairs.")] = None,
+    verifier: VerifierName = None,
     embedder_path: EmbedderPath = None,
     json: Json = False,
 ) -> None:
@@ -72,7 +73,7 @@ def label(
     chosen = _pick(pick)
     if bool(pairs) == from_cache:
         raise typer.BadParameter("name at least one file of pairs, or --from-cache")
-    using = models(scorer, None, embedder_path)
+    using = models(scorer, None, embedder_path, verifier)
     evidence, start = _threshold(using, calibration, max_wrong, least)
     candidates = _from_cache(url, using) if from_cache else _from_files(pairs or [], again=again)
     with Journal(out) as journal:

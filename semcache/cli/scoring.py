@@ -34,6 +34,14 @@ EmbedderPath = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="Another ONNX encoder: a folder or an .onnx file."),
 ]
+VerifierName = Annotated[
+    str | None,
+    typer.Option(
+        "--verifier",
+        metavar="NAME",
+        help="For the scorer learned: a folder of a verifier, or a CrossEncoder's name.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +58,13 @@ class Models:
         return None if self.verifier is None else self.verifier.fingerprint
 
 
-def models(scorer: str, alpha: float | None, embedder_path: Path | None) -> Models:
+def models(
+    scorer: str, alpha: float | None, embedder_path: Path | None, verifier_name: str | None = None
+) -> Models:
     """The local models for these options.
 
     Raises:
-        ConfigurationError: no such scorer, or --alpha for another one than hybrid.
+        ConfigurationError: no such scorer or verifier, or an option that is not for it.
         ModelMismatch: the scorer was trained with another verifier than the one that is installed.
     """
     from semcache.decision.builtin import scorer_named
@@ -64,8 +74,16 @@ def models(scorer: str, alpha: float | None, embedder_path: Path | None) -> Mode
     if alpha is not None and scorer != "hybrid":
         raise ConfigurationError("--alpha is for the scorer hybrid only")
     chosen = scorer_named(scorer) if alpha is None else HybridScorer(alpha)
-    verifier = None
-    if chosen.verifier is not None:
+    verifier: Verifier | None = None
+    if verifier_name is not None:
+        from semcache.decision.learned import LearnedScorer
+        from semcache.judging import verifier_named
+
+        if scorer != "learned":
+            raise ConfigurationError("--verifier is for the scorer learned only")
+        verifier = verifier_named(verifier_name)
+        chosen = LearnedScorer(read_by=verifier.fingerprint)
+    elif chosen.verifier is not None:
         from semcache.verifiers.local import LocalVerifier
 
         verifier = LocalVerifier()
@@ -79,12 +97,13 @@ def models(scorer: str, alpha: float | None, embedder_path: Path | None) -> Mode
 
 def usual_vetoes(scorer: str) -> frozenset[str]:
     """The vetoes that the scorer of that name is shipped with; all where it is not shipped."""
+    from semcache.decision.builtin import scorer_named
     from semcache.decision.calibration import shipped
     from semcache.decision.vetoes import ALL
     from semcache.errors import SemcacheError
 
     try:
-        return frozenset(shipped(scorer).vetoes)
+        return frozenset(shipped(scorer_named(scorer.partition("-")[0]).name).vetoes)
     except SemcacheError:
         return ALL
 

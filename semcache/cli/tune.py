@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from semcache.cli.options import Json, MaxWrong
-from semcache.cli.scoring import SCORER, EmbedderPath, ScorerName
+from semcache.cli.scoring import SCORER, EmbedderPath, ScorerName, VerifierName
 
 if TYPE_CHECKING:
     from semcache.decision.calibration import Calibration
@@ -68,6 +68,7 @@ def tune(
         Path | None, typer.Option(metavar="FILE", help="The report as one HTML file.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pairs a file.")] = None,
+    verifier: VerifierName = None,
     embedder_path: EmbedderPath = None,
     json: Json = False,
 ) -> None:
@@ -93,7 +94,7 @@ def tune(
         require_matplotlib()
     if prior is not None and prior_from is not None:
         raise typer.BadParameter("give --prior or --prior-from, not both")
-    using = models(scorer, alpha, embedder_path)
+    using = models(scorer, alpha, embedder_path, verifier)
     usual = usual_vetoes(using.scorer.name)
     goal = Goal(
         max_wrong=DEFAULT_MAX_WRONG if max_wrong is None else max_wrong,

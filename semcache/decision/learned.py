@@ -28,21 +28,25 @@ class LearnedScorer:
     Args:
         combiner: default: the shipped one of that name, ``"learned"`` or ``"lexical"`` (the same
             features without a verifier).
+        read_by: fingerprint of another verifier than the one it was trained with. The scores then
+            are of another kind, under another name, and need a calibration of their own.
     """
 
-    def __init__(self, combiner: Combiner | str = "learned") -> None:
+    def __init__(self, combiner: Combiner | str = "learned", *, read_by: str | None = None) -> None:
         self.family = combiner if isinstance(combiner, str) else "learned"
         self.combiner = shipped_combiner(combiner) if isinstance(combiner, str) else combiner
+        self._read_by = read_by if read_by != self.combiner.verifier else None
 
     @cached_property
     def name(self) -> str:
         """``learned-`` and the combiner's revision: scores of two revisions do not compare."""
-        return f"{self.family}-{self.combiner.revision}"
+        other = "" if self._read_by is None else f"-{self._read_by}"
+        return f"{self.family}-{self.combiner.revision}{other}"
 
     @property
     def verifier(self) -> str | None:
         """Fingerprint of the verifier whose logits the scores need."""
-        return self.combiner.verifier
+        return self._read_by or self.combiner.verifier
 
     def shortlist(
         self,

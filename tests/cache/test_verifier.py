@@ -120,3 +120,21 @@ def test_a_calibration_made_with_another_verifier_is_an_error(
     evidence = Calibration(scorer.name, embedder.fingerprint, (), 0.0, (), verifier="reader-1")
     with pytest.raises(ModelMismatch, match="reader-2"):
         open_cache(embedder=embedder, verifier=Other(), scorer=scorer, calibration=evidence)
+
+
+def test_a_verifier_of_ones_own_serves_with_a_calibration_made_with_it(
+    open_cache: OpenCache, reader: Reader
+) -> None:
+    embedder = LocalEmbedder()
+    without = open_cache(embedder=embedder, verifier=reader)
+    assert "reader-1" in without.stats().semantic, "served without evidence"
+    scorer = LearnedScorer(read_by="reader-1")
+    points = (Point(0.2, 1000, 0, 0.003, 0.99),)
+    evidence = Calibration(
+        scorer.name, embedder.fingerprint, (), 0.0, points, verifier=reader.fingerprint
+    )
+    cache = open_cache(embedder=embedder, verifier=reader, calibration=evidence, policy=None)
+    cache.record(STORED, "Use the link.")
+    hit = cache.lookup(ASKED)
+    assert hit is not None
+    assert reader.asked

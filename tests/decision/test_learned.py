@@ -113,6 +113,13 @@ def test_scores_of_another_revision_do_not_pass() -> None:
     assert LearnedScorer(other).name != SCORER.name
 
 
+def test_with_another_verifier_it_is_another_scorer() -> None:
+    other = LearnedScorer(SCORER.combiner, read_by="reader-2")
+    assert other.verifier == "reader-2"
+    assert other.name == f"{SCORER.name}-reader-2"
+    assert LearnedScorer(SCORER.combiner, read_by="reader-1").name == SCORER.name
+
+
 @pytest.mark.parametrize(
     "broken",
     [
