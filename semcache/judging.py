@@ -68,7 +68,7 @@ def choose(
     if scorer == "learned" and reader is not None:
         judge = LearnedScorer(read_by=reader.fingerprint)
     # Of a scorer with another verifier nothing is known: the shipped evidence will say so below.
-    evidence = calibration or shipped(LearnedScorer().name if scorer == "learned" else judge.name)
+    evidence = calibration or shipped("learned" if scorer == "learned" else judge.name)
     if judge.verifier is None:
         reader = None
     if encoder is None:

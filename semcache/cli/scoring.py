@@ -97,13 +97,12 @@ def models(
 
 def usual_vetoes(scorer: str) -> frozenset[str]:
     """The vetoes that the scorer of that name is shipped with; all where it is not shipped."""
-    from semcache.decision.builtin import scorer_named
     from semcache.decision.calibration import shipped
     from semcache.decision.vetoes import ALL
     from semcache.errors import SemcacheError
 
     try:
-        return frozenset(shipped(scorer_named(scorer.partition("-")[0]).name).vetoes)
+        return frozenset(shipped(scorer.partition("-")[0]).vetoes)
     except SemcacheError:
         return ALL
 

@@ -405,10 +405,14 @@ def isotonic(labels: Sequence[bool]) -> list[float]:
 
 @lru_cache(maxsize=8)
 def shipped(scorer_name: str) -> Calibration:
-    """The calibration that comes with semcache for a built-in scorer and the local embedder.
+    """The calibration that comes with semcache for a built-in scorer and the local models.
+
+    Args:
+        scorer_name: a name of ``builtin.NAMES``, or a scorer's own, with its revision.
 
     Raises:
         CalibrationError: there is none for that scorer; the message says what to do.
+        ModelMismatch: there is one, for another revision.
     """
     folder = resources.files("semcache.decision") / "calibrations"
     family = scorer_name.partition("-")[0]
@@ -419,5 +423,6 @@ def shipped(scorer_name: str) -> Calibration:
             "pairs (semcache tune) and pass it, or use the scorer 'hybrid' or 'cosine'"
         )
     made = Calibration.from_json(file.read_text("utf-8"))
-    made.require(scorer=scorer_name, encoder=made.encoder, verifier=made.verifier)
+    if scorer_name != family:  # a revision was named
+        made.require(scorer=scorer_name, encoder=made.encoder, verifier=made.verifier)
     return made

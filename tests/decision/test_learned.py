@@ -142,6 +142,7 @@ def test_a_broken_combiner_is_an_error(broken: dict[str, object]) -> None:
 def test_what_ships_fits_together(name: str) -> None:
     scorer = scorer_named(name)
     assert shipped(scorer.name).verifier == scorer.verifier
+    assert shipped(name).scorer == scorer.name
 
 
 @given(st.floats(-10, 10), st.floats(0, 5), st.floats(-1, 1))
