@@ -38,6 +38,7 @@ from semcache.decision.vetoes import VETOES, vetoes
 from semcache.embedders.local import LocalEmbedder
 from semcache.entry import Entry
 from semcache.evaluate import Pair, corpus_of, read_pairs, unique_texts
+from semcache.tuning.parts import components
 
 FILES = ("strict_pairs.tune.jsonl.gz", "prompt_pairs.tune.jsonl.gz")
 SALT = "semcache decision "
@@ -54,33 +55,6 @@ MADE_FROM = (
 )
 
 console = Console(stderr=True)
-
-
-def components(pairs: Sequence[Pair]) -> list[str]:
-    """For each pair, the name of its component of linked texts."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    def plain(text: str) -> str:
-        return "".join(c for c in text.casefold() if c.isalnum())
-
-    for pair in pairs:
-        names = [plain(pair.a), plain(pair.b)]
-        if pair.group is not None:
-            names.append("group:" + pair.group)
-        for name in names[1:]:
-            parent[root(names[0])] = root(name)
-    first: dict[str, str] = {}
-    for name in list(parent):
-        top = root(name)
-        first[top] = min(first.get(top, name), name)
-    return [first[root(plain(pair.a))] for pair in pairs]
 
 
 def is_read(component: str) -> bool:

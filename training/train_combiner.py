@@ -24,7 +24,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from calibrate_threshold import components, table
+from calibrate_threshold import table
 from rich.console import Console
 from rich.progress import track
 from scipy.optimize import minimize
@@ -42,6 +42,7 @@ from semcache.decision.terms import terms
 from semcache.decision.vetoes import vetoes
 from semcache.embedders.local import LocalEmbedder
 from semcache.evaluate import Pair, corpus_of, recall_at_precision
+from semcache.tuning.parts import components
 from semcache.verifiers.local import LocalVerifier
 
 OUT = Path(__file__).parent.parent / "semcache" / "decision"

@@ -77,9 +77,7 @@ def decide(
         ConfigurationError: ``max_wrong`` is not within 0 and 1.
     """
     _same_scorer(calibration, scorer)
-    missing = sorted(set(calibration.vetoes) - enabled_vetoes)
-    asked = frozenset(calibration.vetoes) & enabled_vetoes
-    threshold = None if missing else calibration.threshold(max_wrong)
+    missing, asked, threshold = _supported(calibration, enabled_vetoes, max_wrong)
     least = None if thorough else threshold
     scores = scorer.score(query, terms(query), result.candidates, result.corpus, least)
     ranked = sorted(
@@ -147,16 +145,24 @@ def to_verify(
     _same_scorer(calibration, scorer)
     if scorer.verifier is None:
         return []
-    missing = set(calibration.vetoes) - enabled_vetoes
-    threshold = None if missing else calibration.threshold(max_wrong)
+    _, asked, threshold = _supported(calibration, enabled_vetoes, max_wrong)
     if threshold is None and not thorough:
         return []
     least = None if thorough else threshold
     wanted = scorer.shortlist(query, terms(query), result.candidates, result.corpus, least)
     if thorough:
         return wanted
-    asked = frozenset(calibration.vetoes) & enabled_vetoes
     return [i for i in wanted if not vetoes(query, result.candidates[i].entry.query, asked)]
+
+
+def _supported(
+    calibration: Calibration, enabled_vetoes: frozenset[str], max_wrong: float
+) -> tuple[list[str], frozenset[str], float | None]:
+    """Vetoes of the evidence that are switched off, those that are on, and the threshold."""
+    measured = frozenset(calibration.vetoes)
+    missing = sorted(measured - enabled_vetoes)
+    threshold = None if missing else calibration.threshold(max_wrong)
+    return missing, measured & enabled_vetoes, threshold
 
 
 def _same_scorer(calibration: Calibration, scorer: Scorer) -> None:

@@ -94,9 +94,8 @@ class LearnedScorer:
             elif unread and least is not None and cosine < nearest:
                 scores.append(Score(-math.inf, {"cosine": cosine}))
             elif unread:
-                known = self._score(query, query_terms, found, weights, 0.0).features
-                shown = {name: value for name, value in known.items() if name != "verifier"}
-                scores.append(Score(-math.inf, shown))
+                known = _features(query, query_terms, found, weights, None)
+                scores.append(Score(-math.inf, known))
             else:
                 scores.append(self._score(query, query_terms, found, weights, found.logit))
         return scores
@@ -109,13 +108,23 @@ class LearnedScorer:
         weights: CorpusWeights,
         logit: float | None,
     ) -> Score:
-        likeness = lexical_likeness(Counter(query_terms), Counter(found.terms), weights)
-        values = features(
-            query,
-            found.entry.query,
-            cosine=known_cosine(found),
-            bm25=likeness,
-            weight=weights.steady,
-            verifier=logit,
-        )
+        values = _features(query, query_terms, found, weights, logit)
         return Score(self.combiner.score(values), values)
+
+
+def _features(
+    query: str,
+    query_terms: Sequence[str],
+    found: Found,
+    weights: CorpusWeights,
+    logit: float | None,
+) -> dict[str, float]:
+    likeness = lexical_likeness(Counter(query_terms), Counter(found.terms), weights)
+    return features(
+        query,
+        found.entry.query,
+        cosine=known_cosine(found),
+        bm25=likeness,
+        weight=weights.steady,
+        verifier=logit,
+    )
